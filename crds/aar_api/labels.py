@@ -1,0 +1,43 @@
+"""Every label, annotation, environment variable and mount path, once."""
+
+from __future__ import annotations
+
+GROUP = "aar.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+FINALIZER = f"{GROUP}/cleanup"
+FIELD_MANAGER = "aar-operator"
+
+# Labels on every child. Ownership across namespaces is by UID label, since owner references do not cross them.
+MANAGED_BY = "app.kubernetes.io/managed-by"
+COMPONENT = "app.kubernetes.io/component"
+CAMPAIGN = f"{GROUP}/campaign"
+CAMPAIGN_UID = f"{GROUP}/campaign-uid"
+CAMPAIGN_NAMESPACE = f"{GROUP}/campaign-namespace"
+EXPERIMENT = f"{GROUP}/experiment"
+EXPERIMENT_UID = f"{GROUP}/experiment-uid"
+RESEARCHER = f"{GROUP}/researcher"
+PART = f"{GROUP}/part"
+
+# Environment of the containers. Mount paths travel here too, so that one machine can put them anywhere.
+ENV_HUB_URL = "AAR_HUB_URL"
+ENV_TOKEN = "AAR_TOKEN"  # noqa: S105  a variable's name, not a secret
+ENV_WORK_DIR = "AAR_WORK_DIR"
+ENV_INPUT_DIR = "AAR_INPUT_DIR"
+ENV_OUTPUT_DIR = "AAR_OUTPUT_DIR"
+ENV_MODEL_DIR = "AAR_MODEL_DIR"
+ENV_THREADS = "AAR_THREADS"
+ENV_DEADLINE_SECONDS = "AAR_DEADLINE_SECONDS"
+ENV_INDEX = "JOB_COMPLETION_INDEX"  # set by Kubernetes on pods of indexed Jobs
+ENV_RESEARCHER = "AAR_RESEARCHER"
+ENV_HUB_DATA_DIR = "AAR_HUB_DATA_DIR"
+ENV_HUB_CACHE_DIR = "AAR_HUB_CACHE_DIR"
+ENV_HUB_SANDBOX_PORT = "AAR_HUB_SANDBOX_PORT"
+ENV_HUB_OPERATOR_PORT = "AAR_HUB_OPERATOR_PORT"
+ENV_HUB_OPERATOR_TOKEN = "AAR_HUB_OPERATOR_TOKEN"  # noqa: S105
+ENV_HUB_CPU_USD_PER_HOUR = "AAR_HUB_CPU_USD_PER_HOUR"
+ENV_HUB_GPU_USD_PER_HOUR = "AAR_HUB_GPU_USD_PER_HOUR"
+ENV_HUB_DATABASE_URL = "AAR_HUB_DATABASE_URL"
+
+EXIT_METHOD_FAILED = 42
+"""Exit code of a lab container whose method is at fault: trying again would pay twice for the same failure."""

@@ -1,0 +1,1 @@
+"""TODO state the law of this package."""
