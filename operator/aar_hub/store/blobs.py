@@ -1,0 +1,56 @@
+"""Content-addressed blobs in a folder or an object store: written aside, then renamed, so a reader never sees half of one."""
+
+from __future__ import annotations
+
+import secrets
+
+import fsspec
+
+from aar_api import digest
+from aar_api.errors import AarError
+
+
+class BlobMissing(AarError):
+    """No intact blob has that digest."""
+
+
+class Blobs:
+    """Blobs under a root, each named by its digest."""
+
+    def __init__(self, root: str) -> None:
+        self._fs, self._root = fsspec.core.url_to_fs(root)
+        self._fs.makedirs(self._root, exist_ok=True)
+
+    def _path(self, address: str) -> str:
+        name = address.removeprefix("sha256:")
+        return f"{self._root}/{name[:2]}/{name}"
+
+    def put(self, data: bytes) -> str:
+        """Store bytes; the same bytes are stored once."""
+        address = digest.of_bytes(data)
+        path = self._path(address)
+        if not self._fs.exists(path):
+            self._write(path, data)
+        return address
+
+    def get(self, address: str) -> bytes:
+        """The bytes of a digest.
+
+        Raises:
+            BlobMissing: it is absent, or what lies there has another digest.
+        """
+        try:
+            data: bytes = self._fs.cat_file(self._path(address))
+        except FileNotFoundError as error:
+            raise BlobMissing(f"The blob {address} is gone from {self._root}: restore the data folder.") from error
+        if digest.of_bytes(data) != address:
+            raise BlobMissing(f"The blob {address} in {self._root} is damaged: its content has another digest.")
+        return data
+
+    def _write(self, path: str, data: bytes) -> None:
+        parent = path.rsplit("/", 1)[0]
+        draft = f"{parent}/.{secrets.token_hex(8)}"
+        self._fs.makedirs(parent, exist_ok=True)
+        with self._fs.open(draft, "wb") as file:
+            file.write(data)
+        self._fs.mv(draft, path)

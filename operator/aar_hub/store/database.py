@@ -1,0 +1,61 @@
+"""The database: reads see a snapshot, writes go one after another, and what is committed survives a kill."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+from aar_hub.store.tables import METADATA
+
+BUSY_MS = 30_000
+"""How long a transaction waits for another process's lock: longer than any of ours takes."""
+ADVISORY_LOCK = 0x616172
+"""Postgres: one number that every writer of a hub's database locks ("aar" in ASCII)."""
+
+
+class Database:
+    """One engine with two kinds of transaction."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(url)
+        self._sqlite = self._engine.dialect.name == "sqlite"
+        self._writer = threading.Lock()
+        if self._sqlite:
+            sa.event.listen(self._engine, "connect", _configure_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_sqlite)
+        METADATA.create_all(self._engine)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that may write; one at a time, so that a check and the write it allows are one step."""
+        with self._writer, self._engine.connect() as plain:
+            connection = plain.execution_options(aar_write=True)
+            with connection.begin():
+                if not self._sqlite:
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+                yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("aar_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
