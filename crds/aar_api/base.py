@@ -14,6 +14,20 @@ PluginName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", max_length=
 Scalar = bool | int | float | str
 
 
+_CAMEL: dict[str, str] = {
+    "limit_usd": "limitUSD",
+    "llm_limit_usd": "llmLimitUSD",
+    "gpu_limit_usd": "gpuLimitUSD",
+    "max_gpus": "maxGPUs",
+    "llm_usd": "llmUSD",
+    "gpu_usd": "gpuUSD",
+    "cpu_usd": "cpuUSD",
+    "reserved_usd": "reservedUSD",
+    "total_usd": "totalUSD",
+}
+"""Initialisms keep their capitals, as Kubernetes writes them."""
+
+
 class Model(BaseModel):
     """Base of all resource and wire models."""
 
@@ -29,17 +43,3 @@ class Model(BaseModel):
     def dump(self) -> dict[str, Any]:
         """The camelCase dictionary of a manifest or a message; absent values are left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-_CAMEL = {
-    "limit_usd": "limitUSD",
-    "llm_limit_usd": "llmLimitUSD",
-    "gpu_limit_usd": "gpuLimitUSD",
-    "max_gpus": "maxGPUs",
-    "llm_usd": "llmUSD",
-    "gpu_usd": "gpuUSD",
-    "cpu_usd": "cpuUSD",
-    "reserved_usd": "reservedUSD",
-    "total_usd": "totalUSD",
-}
-"""Initialisms keep their capitals, as Kubernetes writes them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from aar_api import labels, money, names
 from aar_api.base import Model, PluginName, Scalar, Usd
@@ -35,8 +35,15 @@ class Objective(Model):
 class Resources(Model):
     """Compute of one pod."""
 
-    cpu: str = Field(default="1", pattern=r"^\d{1,4}(\.\d{1,3}|m)?$", max_length=8, description="CPU cores, as Kubernetes writes them.")
-    memory: str = Field(default="2Gi", pattern=r"^\d{1,6}(Ki|Mi|Gi)$", max_length=10, description="Memory, as Kubernetes writes it.")
+    cpu: str = Field(
+        default="1",
+        pattern=r"^\d{1,4}(\.\d{1,3}|m)?$",
+        max_length=8,
+        description="CPU cores, as Kubernetes writes them.",
+    )
+    memory: str = Field(
+        default="2Gi", pattern=r"^\d{1,6}(Ki|Mi|Gi)$", max_length=10, description="Memory, as Kubernetes writes it."
+    )
     gpus: int = Field(default=0, ge=0, le=16, description="Whole GPUs of one seed.")
 
 
@@ -44,13 +51,17 @@ class Researchers(Model):
     """The team."""
 
     kind: PluginName = Field(default="search", description="`search` (Bayesian search, no LLM) or `claude`.")
-    model: str | None = Field(default=None, min_length=1, max_length=128, description="LLM of the researchers; none for `search`.")
+    model: str | None = Field(
+        default=None, min_length=1, max_length=128, description="LLM of the researchers; none for `search`."
+    )
     count: int = Field(default=1, ge=1, le=64, description="Researchers side by side, each in its own sandbox.")
     directions: tuple[Annotated[str, Field(max_length=2048)], ...] = Field(
         default=(), max_length=64, description="A short vague starting idea each, dealt out in turn."
     )
     max_turns: int | None = Field(default=None, ge=1, le=100000, description="Turns of an LLM researcher.")
-    resources: Resources = Field(default=Resources(cpu="100m", memory="512Mi"), description="Compute of one researcher's pod; it has no GPU.")
+    resources: Resources = Field(
+        default=Resources(cpu="100m", memory="512Mi"), description="Compute of one researcher's pod; it has no GPU."
+    )
 
 
 class Experiments(Model):
@@ -60,7 +71,9 @@ class Experiments(Model):
     max_count: int = Field(default=200, ge=1, le=100000, description="Exploration experiments in all.")
     max_gpus: int = Field(default=0, ge=0, le=4096, description="GPUs in use at once by the whole campaign.")
     seeds: int = Field(default=1, ge=1, le=8, description="Most seeds of one exploration experiment.")
-    active_deadline_seconds: int = Field(default=1800, ge=10, le=604800, description="Wall-clock seconds after which an experiment is stopped.")
+    active_deadline_seconds: int = Field(
+        default=1800, ge=10, le=604800, description="Wall-clock seconds after which an experiment is stopped."
+    )
     resources: Resources = Field(default=Resources(), description="Compute of one seed.")
 
 
@@ -79,28 +92,40 @@ class Budget(Model):
     def _within_limit(self) -> Self:
         limit = money.parse_usd(self.limit_usd)
         if limit <= 0:
-            raise ValueError(f"budget.limitUSD is {self.limit_usd!r}, but it must be greater than 0: write for example '5.00'.")
+            raise ValueError(
+                f"budget.limitUSD is {self.limit_usd!r}, but it must be greater than 0: write for example '5.00'."
+            )
         for name, part in (("llmLimitUSD", self.llm_limit_usd), ("gpuLimitUSD", self.gpu_limit_usd)):
             if part is not None and money.parse_usd(part) > limit:
-                raise ValueError(f"budget.{name} is {part!r}, but it cannot exceed limitUSD ({self.limit_usd!r}): lower it.")
+                raise ValueError(
+                    f"budget.{name} is {part!r}, but it cannot exceed limitUSD ({self.limit_usd!r}): lower it."
+                )
         return self
 
 
 class Replication(Model):
     """Winners run again."""
 
-    top_k: int = Field(default=3, ge=0, le=50, description="How many of the best are run again; 0 turns verification off.")
+    top_k: int = Field(
+        default=3, ge=0, le=50, description="How many of the best are run again; 0 turns verification off."
+    )
     seeds: int = Field(default=5, ge=2, le=20, description="Fresh hub-drawn seeds each.")
 
 
 class Evaluation(Model):
     """How much feedback is given and how winners are checked."""
 
-    submissions_per_researcher: int = Field(default=50, ge=1, le=10000, description="Scored submissions of one researcher.")
+    submissions_per_researcher: int = Field(
+        default=50, ge=1, le=10000, description="Scored submissions of one researcher."
+    )
     baseline_seeds: int = Field(default=5, ge=2, le=20, description="Seeds of the weak floor and the strong ceiling.")
-    replication: Replication = Field(default=Replication(), description="Fresh-seed runs of the winners, scored on the private half.")
+    replication: Replication = Field(
+        default=Replication(), description="Fresh-seed runs of the winners, scored on the private half."
+    )
     controls: bool = Field(default=True, description="Run confirmed winners with weak labels permuted and with none.")
-    transfer_tasks: tuple[TaskRef, ...] = Field(default=(), max_length=8, description="Unseen tasks on which confirmed winners are run.")
+    transfer_tasks: tuple[TaskRef, ...] = Field(
+        default=(), max_length=8, description="Unseen tasks on which confirmed winners are run."
+    )
 
 
 class ReferenceLine(Model):
@@ -120,11 +145,25 @@ class CampaignSpec(Model):
     experiments: Experiments = Field(default=Experiments(), description="Limits on what the team may run.")
     budget: Budget = Field(description="Dollars.")
     evaluation: Evaluation = Field(default=Evaluation(), description="Feedback and verification.")
-    reference_lines: tuple[ReferenceLine, ...] = Field(default=(), max_length=16, description="Published figures drawn in every chart.")
-    queue_name: str | None = Field(default=None, min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", description="Kueue LocalQueue; immutable.")
+    reference_lines: tuple[ReferenceLine, ...] = Field(
+        default=(), max_length=16, description="Published figures drawn in every chart."
+    )
+    queue_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        description="Kueue LocalQueue; immutable.",
+    )
     priority_class_name: str | None = Field(default=None, max_length=253, description="Priority class of the pods.")
-    active_deadline_seconds: int | None = Field(default=None, ge=10, description="Wall-clock seconds of preparation and research together; verification follows.")
-    ttl_seconds_after_finished: int | None = Field(default=None, ge=0, description="Delete the finished campaign after this.")
+    active_deadline_seconds: int | None = Field(
+        default=None,
+        ge=10,
+        description="Wall-clock seconds of preparation and research together; verification follows.",
+    )
+    ttl_seconds_after_finished: int | None = Field(
+        default=None, ge=0, description="Delete the finished campaign after this."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -178,23 +217,36 @@ class Best(Model):
 class CampaignStatus(Model):
     """The observed campaign."""
 
-    observed_generation: int | None = Field(default=None, ge=0, description="Generation of the spec this was computed from.")
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="Generation of the spec this was computed from."
+    )
     phase: Phase = Field(default="Pending", description="For display; the conditions are normative.")
-    start_time: str | None = Field(default=None, json_schema_extra={"format": "date-time"}, description="When it was accepted.")
-    completion_time: str | None = Field(default=None, json_schema_extra={"format": "date-time"}, description="When it ended.")
+    start_time: str | None = Field(
+        default=None, json_schema_extra={"format": "date-time"}, description="When it was accepted."
+    )
+    completion_time: str | None = Field(
+        default=None, json_schema_extra={"format": "date-time"}, description="When it ended."
+    )
     research_end_reason: str | None = Field(default=None, max_length=64, description="Why research ended.")
     researchers: ResearcherCounts = Field(default=ResearcherCounts(), description="Researchers by state.")
     experiments: Counts = Field(default=Counts(), description="Experiments by state.")
     spend: Spend = Field(default=Spend(), description="Money.")
     best: Best | None = Field(default=None, description="Best result so far.")
-    feed_cursor: int = Field(default=0, ge=0, description="Position in the hub's feed up to which everything is carried out.")
-    conditions: tuple[Condition, ...] = Field(default=(), max_length=16, description="What holds.", json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})
+    feed_cursor: int = Field(
+        default=0, ge=0, description="Position in the hub's feed up to which everything is carried out."
+    )
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=16,
+        description="What holds.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
 
 
 class Metadata(Model):
     """The part of object metadata that is read; the rest passes through the cluster untouched."""
 
-    model_config = {**Model.model_config, "extra": "ignore"}
+    model_config = ConfigDict(**{**Model.model_config, "extra": "ignore"})
 
     name: str
     namespace: str = "default"

@@ -95,19 +95,34 @@ class Condition(Model):
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     reason: str = Field(max_length=1024, min_length=1, description="One word from a closed list.")
     message: str = Field(max_length=32768, description="One sentence for a person.")
-    last_transition_time: str = Field(json_schema_extra={"format": "date-time"}, description="When the status last changed.")
-    observed_generation: int | None = Field(default=None, ge=0, description="Generation of the spec this was computed from.")
+    last_transition_time: str = Field(
+        json_schema_extra={"format": "date-time"}, description="When the status last changed."
+    )
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="Generation of the spec this was computed from."
+    )
 
 
 def set_condition(
-    existing: tuple[Condition, ...], kind: str, holds: bool | None, reason: Reason, message: str, now: str, generation: int | None
+    existing: tuple[Condition, ...],
+    kind: str,
+    holds: bool | None,
+    reason: Reason,
+    message: str,
+    now: str,
+    generation: int | None,
 ) -> tuple[Condition, ...]:
     """Conditions with one replaced; the transition time moves only when the status does. Sorted by type."""
     status: Literal["True", "False", "Unknown"] = "Unknown" if holds is None else "True" if holds else "False"
     before = next((c for c in existing if c.type == kind), None)
     since = before.last_transition_time if before is not None and before.status == status else now
     fresh = Condition(
-        type=kind, status=status, reason=reason, message=message, last_transition_time=since, observed_generation=generation
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=since,
+        observed_generation=generation,
     )
     return tuple(sorted((*(c for c in existing if c.type != kind), fresh), key=lambda c: c.type))
 

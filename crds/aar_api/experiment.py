@@ -31,9 +31,15 @@ class ConfigMapKey(Model):
 class Method(Model):
     """What trains: exactly one of builtin, snapshot, inline and configMap."""
 
-    builtin: PluginName | None = Field(default=None, description="Name of a method the lab ships: `aar methods` lists them.")
-    snapshot: Annotated[str, Field(pattern=digest.DIGEST_PATTERN, max_length=71)] | None = Field(default=None, description="Digest of a snapshot the hub holds.")
-    inline: Annotated[str, Field(min_length=1, max_length=262144)] | None = Field(default=None, description="The method's file itself, with `def train(lab)`.")
+    builtin: PluginName | None = Field(
+        default=None, description="Name of a method the lab ships: `aar methods` lists them."
+    )
+    snapshot: Annotated[str, Field(pattern=digest.DIGEST_PATTERN, max_length=71)] | None = Field(
+        default=None, description="Digest of a snapshot the hub holds."
+    )
+    inline: Annotated[str, Field(min_length=1, max_length=262144)] | None = Field(
+        default=None, description="The method's file itself, with `def train(lab)`."
+    )
     config_map: ConfigMapKey | None = Field(default=None, description="A ConfigMap that holds the method's file.")
     config: dict[str, Scalar] = Field(default_factory=dict, max_length=64, description="Hyper-parameters.")
 
@@ -41,30 +47,43 @@ class Method(Model):
     def _exactly_one(self) -> Self:
         given = [n for n in ("builtin", "snapshot", "inline", "config_map") if getattr(self, n) is not None]
         if len(given) != 1:
-            raise ValueError(f"method has {given or 'none'} of builtin, snapshot, inline and configMap: give exactly one.")
+            raise ValueError(
+                f"method has {given or 'none'} of builtin, snapshot, inline and configMap: give exactly one."
+            )
         return self
 
 
 class SubmittedBy(Model):
     """Who asked for it; written by the operator alone."""
 
-    researcher: str = Field(max_length=63, description="Part name of the researcher, `owner` for a person, `hub` for baselines and verification.")
+    researcher: str = Field(
+        max_length=63,
+        description="Part name of the researcher, `owner` for a person, `hub` for baselines and verification.",
+    )
     key: str = Field(max_length=128, description="The submitter's idempotency key.")
 
 
 class ExperimentSpec(Model):
     """The desired experiment."""
 
-    campaign_ref: Annotated[str, Field(min_length=1, max_length=63)] = Field(description="Name of the campaign, in the same namespace.")
-    purpose: Purpose = Field(default="Exploration", description="What it is for; other than Exploration only the operator may set it.")
-    submitted_by: SubmittedBy | None = Field(default=None, description="Who asked for it; only the operator may set it.")
+    campaign_ref: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+        description="Name of the campaign, in the same namespace."
+    )
+    purpose: Purpose = Field(
+        default="Exploration", description="What it is for; other than Exploration only the operator may set it."
+    )
+    submitted_by: SubmittedBy | None = Field(
+        default=None, description="Who asked for it; only the operator may set it."
+    )
     method: Method = Field(description="What trains.")
     task: TaskRef | None = Field(default=None, description="Another task than the campaign's; for transfer.")
     seeds: int = Field(default=1, ge=1, le=MAX_SEEDS, description="How many; the hub draws which.")
     control: Control | None = Field(default=None, description="Spoiled weak labels, for control runs.")
     replicates: str | None = Field(default=None, max_length=63, description="Experiment whose method this runs again.")
     resources: Resources = Field(default=Resources(), description="Compute of one seed.")
-    active_deadline_seconds: int | None = Field(default=None, ge=10, le=604800, description="Wall-clock seconds; the campaign's if absent.")
+    active_deadline_seconds: int | None = Field(
+        default=None, ge=10, le=604800, description="Wall-clock seconds; the campaign's if absent."
+    )
     desired_state: DesiredState = Field(default="Active", description="Cancelled is final.")
     hypothesis: str = Field(default="", max_length=8192, description="What the submitter expects and why.")
 
@@ -105,17 +124,28 @@ class Score(Model):
 class ExperimentStatus(Model):
     """The observed experiment."""
 
-    observed_generation: int | None = Field(default=None, ge=0, description="Generation of the spec this was computed from.")
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="Generation of the spec this was computed from."
+    )
     phase: ExperimentPhase = Field(default="Pending", description="For display; the conditions are normative.")
     job_ref: JobRef | None = Field(default=None, description="The current Job.")
     attempts: int = Field(default=0, ge=0, description="Jobs made so far.")
-    start_time: str | None = Field(default=None, json_schema_extra={"format": "date-time"}, description="When its Job was made.")
-    completion_time: str | None = Field(default=None, json_schema_extra={"format": "date-time"}, description="When it ended.")
+    start_time: str | None = Field(
+        default=None, json_schema_extra={"format": "date-time"}, description="When its Job was made."
+    )
+    completion_time: str | None = Field(
+        default=None, json_schema_extra={"format": "date-time"}, description="When it ended."
+    )
     seeds: tuple[SeedOutcome, ...] = Field(default=(), max_length=MAX_SEEDS, description="Outcome of each seed.")
     cost: Cost = Field(default=Cost(), description="Money.")
     score: Score | None = Field(default=None, description="The score.")
     audit: Literal["Pending", "Clean", "Suspect"] | None = Field(default=None, description="Verdict of the audits.")
-    conditions: tuple[Condition, ...] = Field(default=(), max_length=16, description="What holds.", json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=16,
+        description="What holds.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
 
 
 class Experiment(Model):

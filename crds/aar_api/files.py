@@ -63,7 +63,9 @@ class ModelRef(Model):
     """A pretrained model."""
 
     source: str = Field(description="Name of an installed model package, a local folder or a hub id.")
-    layers: int | None = Field(default=None, ge=0, description="Keep only the first layers of the encoder; all if absent.")
+    layers: int | None = Field(
+        default=None, ge=0, description="Keep only the first layers of the encoder; all if absent."
+    )
 
 
 class Optimiser(Model):
@@ -80,7 +82,9 @@ class BundleInfo(Model):
 
     task: str
     digest: str = Field(description="Of the rows, models and optimiser; features and weak labels follow from these.")
-    pairing: Literal["pair", "single"] = Field(description="pair: a choice is judged against its question; single: alone.")
+    pairing: Literal["pair", "single"] = Field(
+        description="pair: a choice is judged against its question; single: alone."
+    )
     head: Head
     strong: ModelRef
     weak: ModelRef
@@ -108,7 +112,17 @@ class LabReport(Model):
     """How training ended, written by the supervisor beside the output."""
 
     ok: bool
-    reason: Literal["", "MethodError", "InvalidPredictions", "DeadlineExceeded", "Killed", "OutOfMemory", "InvalidMethod", "NoSpace", "Internal"] = ""
+    reason: Literal[
+        "",
+        "MethodError",
+        "InvalidPredictions",
+        "DeadlineExceeded",
+        "Killed",
+        "OutOfMemory",
+        "InvalidMethod",
+        "NoSpace",
+        "Internal",
+    ] = ""
     message: str = ""
     log_tail: str = ""
     seconds: float = 0.0

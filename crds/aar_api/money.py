@@ -20,7 +20,9 @@ def parse_usd(text: str) -> int:
         InvalidInput: the text has a sign, more than six decimals or is no number.
     """
     whole, _, fraction = text.partition(".")
-    digits_only = whole.isascii() and whole.isdigit() and (fraction == "" or (fraction.isascii() and fraction.isdigit()))
+    digits_only = (
+        whole.isascii() and whole.isdigit() and (fraction == "" or (fraction.isascii() and fraction.isdigit()))
+    )
     if not digits_only or len(whole) > 9 or len(fraction) > 6 or text.endswith("."):
         raise InvalidInput(
             f"{text!r} is not an amount of US dollars: write digits with at most six decimals, for example '12.50'."

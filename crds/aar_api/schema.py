@@ -39,7 +39,10 @@ BUDGET_RULES = [
     },
 ]
 EXPERIMENTS_RULES = [
-    {"rule": "self.parallelism <= self.maxCount", "message": "experiments.parallelism cannot exceed experiments.maxCount"}
+    {
+        "rule": "self.parallelism <= self.maxCount",
+        "message": "experiments.parallelism cannot exceed experiments.maxCount",
+    }
 ]
 METHOD_RULES = [
     {
@@ -123,7 +126,10 @@ def _close(schema: Schema) -> Schema:
 def _name_rules(most: int) -> list[dict[str, str]]:
     return [
         {"rule": f"size(self.metadata.name) <= {most}", "message": f"metadata.name must be at most {most} characters"},
-        {"rule": f"self.metadata.name.matches('{names.RFC1035}')", "message": "metadata.name must be an RFC 1035 label"},
+        {
+            "rule": f"self.metadata.name.matches('{names.RFC1035}')",
+            "message": "metadata.name must be an RFC 1035 label",
+        },
     ]
 
 

@@ -50,7 +50,10 @@ from aar_api.experiment import Control, ExperimentSpec, Purpose
 Stage = Literal["preparing", "researching", "verifying", "done"]
 Role = Literal["researcher", "lab-fetch", "lab-post", "baseline", "operator", "viewer"]
 HubState = Literal["submitted", "waiting", "admitted", "scored", "failed", "refused", "cancelled"]
-Files = Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,199}$")], str], Field(min_length=1, max_length=64)]
+Files = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,199}$")], str],
+    Field(min_length=1, max_length=64),
+]
 Digest = Annotated[str, Field(pattern=digest.DIGEST_PATTERN)]
 
 
@@ -252,7 +255,9 @@ class FeedEvent(Model):
     cursor: int
     kind: Literal["experiment-requested", "cancel-requested", "researcher-finished", "experiment-updated"]
     experiment: str | None = None
-    spec: ExperimentSpec | None = Field(default=None, description="For experiment-requested: what to create, under that name.")
+    spec: ExperimentSpec | None = Field(
+        default=None, description="For experiment-requested: what to create, under that name."
+    )
     researcher: str | None = None
     message: str = ""
 
@@ -297,7 +302,9 @@ class Summary(Model):
     spend: Spend = Spend()
     limit_usd: str = "0.00"
     best: SummaryBest | None = None
-    floors: dict[str, tuple[float, float]] = Field(default_factory=dict, description="Task -> (W, C) on the feedback half.")
+    floors: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="Task -> (W, C) on the feedback half."
+    )
 
 
 class AdmissionRequest(Model):
@@ -318,7 +325,9 @@ class AdmissionAnswer(Model):
     fetch_token: str = ""
     post_token: str = ""
     baseline: bool = False
-    part: str = Field(default="", description="Namespace part the Job belongs to: baseline, verify or the researcher's.")
+    part: str = Field(
+        default="", description="Namespace part the Job belongs to: baseline, verify or the researcher's."
+    )
 
 
 class IndexOutcome(Model):
@@ -375,7 +384,9 @@ class ReportRow(Model):
     verdict: Literal["confirmed", "not confirmed", "exploration", "control", "baseline"]
     experiment: str
     researcher: str
-    reported_pgr: float | None = Field(default=None, description="What exploration had reported, for the bias of selection.")
+    reported_pgr: float | None = Field(
+        default=None, description="What exploration had reported, for the bias of selection."
+    )
     note: str = ""
 
 
@@ -389,7 +400,7 @@ class Report(Model):
     baselines: tuple[BaselineRow, ...]
     rows: tuple[ReportRow, ...]
     reference_lines: tuple[tuple[str, float], ...] = ()
-    timeline: tuple[dict[str, Any], ...] = Field(default=(), description="Score events in order: {order, experiment, pgr, stderr, researcher, cost}.")
+    timeline: tuple[dict[str, Any], ...] = Field(
+        default=(), description="Score events in order: {order, experiment, pgr, stderr, researcher, cost}."
+    )
     methods_seen: dict[str, int] = Field(default_factory=dict)
-
-

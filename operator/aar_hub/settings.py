@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aar_api import labels, money
 from aar_api.errors import InvalidInput
+
 from aar_hub.errors import StartError
 
 

@@ -23,6 +23,8 @@ def shuffled(key: str, split: str, texts: Sequence[tuple[str, str]]) -> list[tup
     ranked = []
     for position, text in enumerate(texts):
         copy = seen[text] = seen.get(text, -1) + 1
-        mark = hmac.new(key.encode(), "\0".join((split, str(copy), *text)).encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+        mark = hmac.new(
+            key.encode(), "\0".join((split, str(copy), *text)).encode("utf-8", "surrogatepass"), hashlib.sha256
+        ).hexdigest()
         ranked.append((mark, position))
     return [(position, mark[-ID_CHARS:]) for mark, position in sorted(ranked)]

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from aar_api.errors import AarError
 
 Floats = npt.NDArray[np.float64]
@@ -40,7 +39,8 @@ class Estimate:
 
 def correctness(predictions: npt.NDArray[Any], truth: npt.NDArray[np.bool_]) -> Floats:
     """1 where P(True) lies on the right side of one half, else 0; a tie counts as False. Shape (seeds, items)."""
-    return ((np.atleast_2d(predictions) > 0.5) == truth[None, :]).astype(np.float64)
+    right: Floats = ((np.atleast_2d(predictions) > 0.5) == truth[None, :]).astype(np.float64)
+    return right
 
 
 def seed_variance(correct: Floats) -> float | None:
@@ -52,7 +52,7 @@ def seed_variance(correct: Floats) -> float | None:
 
 def _of_mean(correct: Floats, pooled: float) -> float:
     own = seed_variance(correct)
-    return (pooled if own is None else own) / correct.shape[0]
+    return float((pooled if own is None else own) / correct.shape[0])
 
 
 def clustered_variance(influence: Floats, groups: npt.NDArray[np.int64]) -> float:

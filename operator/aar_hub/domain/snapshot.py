@@ -21,12 +21,18 @@ def check(content: Mapping[str, str]) -> None:
     for path in content:
         parts = path.split("/")
         if path.startswith("/") or any(part in ("", ".", "..") for part in parts):
-            raise InvalidInput(f"The path {path!r} is not inside the snapshot: use plain relative paths such as 'method.py'.")
+            raise InvalidInput(
+                f"The path {path!r} is not inside the snapshot: use plain relative paths such as 'method.py'."
+            )
     size = sum(len(text.encode("utf-8", "surrogatepass")) for text in content.values())
     if size > MAX_BYTES:
-        raise InvalidInput(f"The snapshot has {size} bytes, but at most {MAX_BYTES} are allowed: leave data and weights out.")
+        raise InvalidInput(
+            f"The snapshot has {size} bytes, but at most {MAX_BYTES} are allowed: leave data and weights out."
+        )
     if files.METHOD_FILE not in content:
-        raise InvalidInput(f"The snapshot has {', '.join(sorted(content))} but no {files.METHOD_FILE}: add it with `def train(lab)`.")
+        raise InvalidInput(
+            f"The snapshot has {', '.join(sorted(content))} but no {files.METHOD_FILE}: add it with `def train(lab)`."
+        )
     for path in sorted(content):
         if path.endswith(".py"):
             _parse(path, content[path])
@@ -41,4 +47,6 @@ def _parse(path: str, source: str) -> ast.Module:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
         where = f"{path}, line {line}" if line else path
-        raise InvalidInput(f"{where} is not valid Python ({getattr(error, 'msg', None) or error}): correct it and upload again.") from error
+        raise InvalidInput(
+            f"{where} is not valid Python ({getattr(error, 'msg', None) or error}): correct it and upload again."
+        ) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 
 import fsspec
-
 from aar_api import digest
 from aar_api.errors import AarError
 

@@ -6,8 +6,8 @@ import json
 import secrets
 
 import fsspec
-
 from aar_api import digest
+
 from aar_hub.store.blobs import BlobMissing, Blobs
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
-
 from aar_api import plugins
 
 

