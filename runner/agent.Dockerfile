@@ -1,0 +1,13 @@
+# The researcher's image: no key, no label, no torch, no trusted code.
+FROM python:3.11-slim
+RUN useradd --uid 65532 --no-create-home aar
+WORKDIR /app
+COPY pyproject.toml constraints.txt README.md ./
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print('\n'.join(p['dependencies'] + p['optional-dependencies']['agent']))" > requirements.txt \
+    && pip install --no-cache-dir -c constraints.txt -r requirements.txt
+COPY crds/aar_api ./aar_api
+COPY runner/aar_agent ./aar_agent
+ENV PYTHONPATH=/app PYTHONUNBUFFERED=1
+USER 65532
+ENTRYPOINT ["python", "-m"]
+CMD ["aar_agent.main"]
