@@ -1,0 +1,242 @@
+"""One machine as a cluster: the same objects, carried out as processes. It is no sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aar_api.errors import InvalidInput
+
+from aar_operator.cluster import Conflict, Manifest, Ref
+from aar_operator.cluster.local_jobs import plan_job
+from aar_operator.cluster.local_node import Node
+from aar_operator.cluster.local_pods import Pods
+from aar_operator.cluster.local_store import Store
+
+LOOPBACK = "127.0.0.1"
+RESTART_SECONDS = 1.0
+"""Before a Deployment's pod that ended is started again."""
+
+
+class LocalCluster:
+    """Objects in SQLite under a folder, and the controllers that a cluster would run."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        cores: int,
+        gpus: int,
+        host_environment: Mapping[str, str],
+        fixed_ports: Mapping[str, int] | None = None,
+    ) -> None:
+        self._store = Store(folder / "cluster.sqlite", self._changed)
+        self._pods = Pods(self._store, folder, Node(cores, gpus), host_environment, self._host_port)
+        self._fixed = dict(fixed_ports or {})
+        self._watchers: list[asyncio.Queue[Ref]] = []
+        self._due: asyncio.Queue[Ref] = asyncio.Queue()
+        self._queued: set[Ref] = set()
+        self._loop: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take up what is stored."""
+        self._pods.forget_lost()
+        self._loop = asyncio.create_task(self._control())
+        for ref in self._store.refs():
+            self._enqueue(ref)
+
+    async def stop(self) -> None:
+        """Stop every process and close the store; everything can be taken up again."""
+        if self._loop is not None:
+            self._loop.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loop
+        await self._pods.stop_all()
+        self._store.close()
+
+    @property
+    def failed(self) -> asyncio.Task[None] | None:
+        """The controllers' task: done only if they broke."""
+        return self._loop
+
+    # What reconciling uses.
+
+    async def get(self, ref: Ref) -> Manifest | None:
+        """See Cluster."""
+        return self._store.get(ref)
+
+    async def list(
+        self, kind: str, labels: Mapping[str, str] | None = None, namespace: str | None = None
+    ) -> list[Manifest]:
+        """See Cluster."""
+        return self._store.list(kind, labels, namespace)
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """See Cluster."""
+        return self._store.apply(self._admitted(manifest))
+
+    async def create(self, manifest: Manifest) -> bool:
+        """See Cluster."""
+        return self._store.create(self._admitted(manifest))
+
+    async def delete(self, ref: Ref, uid: str | None = None) -> None:
+        """See Cluster."""
+        self._store.delete(ref, uid)
+
+    async def patch_status(self, ref: Ref, status: Manifest, resource_version: str) -> None:
+        """See Cluster."""
+        self._store.patch_status(ref, status, resource_version)
+
+    async def emit(self, about: Ref, kind: str, reason: str, message: str) -> None:
+        """See Cluster."""
+        self._store.record_event(about, kind, reason, message)
+
+    async def watch(self) -> AsyncIterator[Ref]:
+        """See Cluster."""
+        queue: asyncio.Queue[Ref] = asyncio.Queue()
+        self._watchers.append(queue)
+        try:
+            for ref in self._store.refs():
+                yield ref
+            while True:
+                yield await queue.get()
+        finally:
+            self._watchers.remove(queue)
+
+    # What a cluster does by itself.
+
+    def _admitted(self, manifest: Manifest) -> Manifest:
+        """A Service gets its address here, as an API server gives it one; the ports are host ports and are kept."""
+        if manifest["kind"] != "Service":
+            return manifest
+        meta, spec = manifest["metadata"], manifest["spec"]
+        key = f"{meta['namespace']}/{meta['name']}"
+        ports = [
+            {**port, "port": self._store.port(key, port["name"], lambda n=port["name"]: self._choose(n))}
+            for port in spec["ports"]
+        ]
+        return {**manifest, "spec": {**spec, "clusterIP": LOOPBACK, "ports": ports}}
+
+    def _choose(self, name: str) -> int:
+        wanted = self._fixed.get(name, 0)
+        return wanted or free_port()
+
+    def _host_port(self, pod: Manifest, value: str) -> str:
+        """A value that is the target port of a Service which selects the pod becomes that Service's host port."""
+        meta = pod["metadata"]
+        for service in self._store.list("Service", namespace=meta["namespace"]):
+            if service["spec"]["selector"].items() <= meta.get("labels", {}).items():
+                for port in service["spec"]["ports"]:
+                    if value == str(port["targetPort"]):
+                        return str(port["port"])
+        return value
+
+    def _changed(self, ref: Ref) -> None:
+        for queue in self._watchers:
+            queue.put_nowait(ref)
+        self._enqueue(ref)
+
+    def _enqueue(self, ref: Ref) -> None:
+        if ref.kind in ("Job", "Pod", "Deployment") and ref not in self._queued:
+            self._queued.add(ref)
+            self._due.put_nowait(ref)
+
+    async def _control(self) -> None:
+        while True:
+            ref = await self._due.get()
+            self._queued.discard(ref)
+            with contextlib.suppress(Conflict):  # it changed meanwhile, and so is queued again
+                self._sync(ref)
+
+    def _sync(self, ref: Ref) -> None:
+        if ref.kind == "Job":
+            self._sync_job(ref)
+        elif ref.kind == "Deployment":
+            self._sync_deployment(ref)
+        else:
+            self._pods.sync(ref)
+            pod = self._store.get(ref)
+            for owner in (pod or {"metadata": {}})["metadata"].get("ownerReferences", []):
+                self._enqueue(Ref(owner["kind"], ref.namespace, owner["name"]))
+
+    def _owned(self, owner: Manifest) -> list[Manifest]:
+        pods = self._store.list("Pod", namespace=owner["metadata"]["namespace"])
+        uid = owner["metadata"]["uid"]
+        return [pod for pod in pods if any(o["uid"] == uid for o in pod["metadata"].get("ownerReferences", []))]
+
+    def _sync_job(self, ref: Ref) -> None:
+        job = self._store.get(ref)
+        if job is None or "deletionTimestamp" in job["metadata"]:
+            return
+        plan = plan_job(job, self._owned(job), datetime.now(UTC))
+        for name in plan.stop:
+            self._store.delete(Ref("Pod", ref.namespace, name))
+        for pod in plan.create:
+            self._store.create(pod)
+        self._store.patch_status(ref, plan.status)
+        if plan.again_in is not None:
+            asyncio.get_running_loop().call_later(max(plan.again_in, 0.05), self._enqueue, ref)
+
+    def _sync_deployment(self, ref: Ref) -> None:
+        deployment = self._store.get(ref)
+        if deployment is None or "deletionTimestamp" in deployment["metadata"]:
+            return
+        running = 0
+        for pod in self._owned(deployment):
+            if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+                self._store.delete(Ref.of(pod))
+                asyncio.get_running_loop().call_later(RESTART_SECONDS, self._enqueue, ref)
+                return
+            running += 1
+        if running == 0 and deployment["spec"].get("replicas", 1) > 0:
+            self._store.create(_deployed(deployment))
+        self._store.patch_status(ref, {"replicas": running, "readyReplicas": running})
+
+
+def _deployed(deployment: Manifest) -> Manifest:
+    meta, template = deployment["metadata"], deployment["spec"]["template"]
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": meta["name"],
+        "uid": meta["uid"],
+        "controller": True,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{meta['name']}-0",
+            "namespace": meta["namespace"],
+            "labels": template["metadata"].get("labels", {}),
+            "ownerReferences": [owner],
+        },
+        "spec": template["spec"],
+    }
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def check_port(port: int) -> None:
+    """Refuse a port that is in use.
+
+    Raises:
+        InvalidInput: somebody listens on it.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise InvalidInput(
+                f"Port {port} is in use or not allowed ({error.strerror}), but the hub's pages need a free one: name another with --port, or leave it out."
+            ) from error

@@ -1,0 +1,93 @@
+"""Start one container's command as a process group of its own, and see that it ends with whoever started it.
+
+Standard library only, so that it starts in milliseconds. Usage: `shim.py RECORD LOG -- COMMAND...`. Ends with the command's exit code,
+after it has written {"exitCode", "startedAt", "finishedAt"} to RECORD. On SIGTERM the group is asked to end and killed after a grace
+period; when the starter is gone the group is killed at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+GRACE_SECONDS = 8.0
+"""Between SIGTERM and SIGKILL; shorter than the 10 s in which a whole run must stop."""
+POLL_SECONDS = 0.2
+"""How often the parent is looked at: the longest that an orphan lives. Looking is cheaper than it is seldom."""
+MAX_LOG_BYTES = 32 * 1024 * 1024
+"""A container's log is cut off here, so that a flood of output cannot fill the disk."""
+
+
+class Shim:
+    """One supervised process group."""
+
+    def __init__(self, record: Path, log: Path, command: list[str]) -> None:
+        self.record, self.log, self.command = record, log, command
+        self.parent = os.getppid()
+        self.kill_at: float | None = None
+
+    def run(self) -> int:
+        """Run to the end; the exit code, negative for a signal."""
+        started = time.time()
+        signal.signal(signal.SIGTERM, self._asked_to_end)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with self.log.open("ab") as log:
+            # The log's size is a limit on every file of the group only if the group sets it; so the shim looks instead.
+            child = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+            self.child = child
+            code = self._wait(child)
+        self._signal(signal.SIGKILL)
+        self._write({"exitCode": code, "startedAt": started, "finishedAt": time.time()})
+        return code
+
+    def _wait(self, child: subprocess.Popen[bytes]) -> int:
+        while True:
+            try:
+                return child.wait(timeout=POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._look()
+
+    def _look(self) -> None:
+        orphaned = os.getppid() != self.parent
+        late = self.kill_at is not None and time.monotonic() > self.kill_at
+        flooding = self.log.stat().st_size > MAX_LOG_BYTES
+        if orphaned or late or flooding:
+            self._signal(signal.SIGKILL)
+
+    def _asked_to_end(self, _number: int, _frame: FrameType | None) -> None:
+        if self.kill_at is None:
+            self.kill_at = time.monotonic() + GRACE_SECONDS
+            self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self.child.pid, number)
+        except (ProcessLookupError, AttributeError):
+            return
+
+    def _write(self, outcome: dict[str, float]) -> None:
+        draft = self.record.with_suffix(".draft")
+        draft.write_text(json.dumps(outcome))
+        draft.replace(self.record)
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point."""
+    record, log, dashes, *command = arguments
+    if dashes != "--" or not command:
+        sys.stderr.write("usage: shim.py RECORD LOG -- COMMAND...\n")
+        return 2
+    code = Shim(Path(record), Path(log), command).run()
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
