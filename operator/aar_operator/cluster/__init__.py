@@ -47,7 +47,7 @@ class Cluster(Protocol):
     async def get(self, ref: Ref) -> Manifest | None:
         """The object, or none."""
 
-    async def list(
+    async def find(
         self, kind: str, labels: Mapping[str, str] | None = None, namespace: str | None = None
     ) -> list[Manifest]:
         """Objects of a kind that carry all the labels, by namespace and name."""

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from aar_api.errors import InvalidInput
@@ -69,11 +70,11 @@ class LocalCluster:
         """See Cluster."""
         return self._store.get(ref)
 
-    async def list(
+    async def find(
         self, kind: str, labels: Mapping[str, str] | None = None, namespace: str | None = None
     ) -> list[Manifest]:
         """See Cluster."""
-        return self._store.list(kind, labels, namespace)
+        return self._store.find(kind, labels, namespace)
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """See Cluster."""
@@ -116,7 +117,7 @@ class LocalCluster:
         meta, spec = manifest["metadata"], manifest["spec"]
         key = f"{meta['namespace']}/{meta['name']}"
         ports = [
-            {**port, "port": self._store.port(key, port["name"], lambda n=port["name"]: self._choose(n))}
+            {**port, "port": self._store.port(key, port["name"], partial(self._choose, port["name"]))}
             for port in spec["ports"]
         ]
         return {**manifest, "spec": {**spec, "clusterIP": LOOPBACK, "ports": ports}}
@@ -128,7 +129,7 @@ class LocalCluster:
     def _host_port(self, pod: Manifest, value: str) -> str:
         """A value that is the target port of a Service which selects the pod becomes that Service's host port."""
         meta = pod["metadata"]
-        for service in self._store.list("Service", namespace=meta["namespace"]):
+        for service in self._store.find("Service", namespace=meta["namespace"]):
             if service["spec"]["selector"].items() <= meta.get("labels", {}).items():
                 for port in service["spec"]["ports"]:
                     if value == str(port["targetPort"]):
@@ -164,7 +165,7 @@ class LocalCluster:
                 self._enqueue(Ref(owner["kind"], ref.namespace, owner["name"]))
 
     def _owned(self, owner: Manifest) -> list[Manifest]:
-        pods = self._store.list("Pod", namespace=owner["metadata"]["namespace"])
+        pods = self._store.find("Pod", namespace=owner["metadata"]["namespace"])
         uid = owner["metadata"]["uid"]
         return [pod for pod in pods if any(o["uid"] == uid for o in pod["metadata"].get("ownerReferences", []))]
 

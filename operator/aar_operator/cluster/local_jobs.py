@@ -151,7 +151,7 @@ def _matches_exit(rule: dict[str, Any] | None, pod: Manifest) -> bool:
         name: code for name, code in pod["status"].get("exitCodes", {}).items() if wanted in (None, name) and code != 0
     }
     inside = any(code in rule["values"] for code in ended.values())
-    return inside if rule["operator"] == "In" else bool(ended) and not inside
+    return bool(inside if rule["operator"] == "In" else ended and not inside)
 
 
 def _matches_condition(rule: list[dict[str, Any]] | None, pod: Manifest) -> bool:

@@ -43,7 +43,7 @@ class Pods:
 
     def forget_lost(self) -> None:
         """At start: what an earlier run left unfinished died with it. That is a disruption, no failure of the pod."""
-        for pod in self._store.list("Pod"):
+        for pod in self._store.find("Pod"):
             if pod.get("status", {}).get("phase", "Pending") in ("Pending", "Running"):
                 status = {
                     **pod.get("status", {}),
@@ -203,8 +203,8 @@ class Place:
     def volume(self, volume: dict[str, Any]) -> Path:
         """The folder of a volume: a claim's is kept, any other goes with the pod."""
         if "persistentVolumeClaim" in volume:
-            return self._root / "volumes" / self._namespace / str(volume["persistentVolumeClaim"]["claimName"])
-        return self.folder / "volumes" / str(volume["name"])
+            return Path(self._root, "volumes", self._namespace, volume["persistentVolumeClaim"]["claimName"])
+        return Path(self.folder, "volumes", volume["name"])
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

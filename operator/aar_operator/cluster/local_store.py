@@ -67,7 +67,7 @@ class Store:
         ).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def list(self, kind: str, labels: Mapping[str, str] | None = None, namespace: str | None = None) -> list[Manifest]:
+    def find(self, kind: str, labels: Mapping[str, str] | None = None, namespace: str | None = None) -> list[Manifest]:
         """Objects of a kind with all these labels, by namespace and name."""
         rows = self._db.execute(
             "SELECT body FROM objects WHERE kind = ? AND (? IS NULL OR namespace = ?) ORDER BY namespace, name",

@@ -1,0 +1,122 @@
+"""An experiment's attempt: an indexed Job, an index a seed, in the steps fetch (token), train (none) and post (token)."""
+
+from __future__ import annotations
+
+from aar_api import labels, names
+from aar_api.campaign import ResearchCampaign
+from aar_api.experiment import Experiment
+from aar_api.wire import AdmissionAnswer
+
+from aar_operator.manifests.common import (
+    Manifest,
+    compute,
+    container,
+    empty_dir,
+    mount,
+    obj,
+    owned_by,
+    part_namespace,
+    pod_spec,
+    secret_value,
+    value,
+)
+from aar_operator.settings import Settings
+
+INPUT, OUTPUT, WORK = "/input", "/output", "/work"
+MARGIN_SECONDS = 120
+"""Fetching and posting on top of the method's own deadline."""
+SMALL = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+
+
+def job_ref(campaign: ResearchCampaign, part: str, experiment: str, attempt: int) -> tuple[str, str]:
+    """(namespace, name) of an attempt's Job."""
+    return part_namespace(campaign, part), names.job(experiment, attempt)
+
+
+def build(
+    campaign: ResearchCampaign,
+    experiment: Experiment,
+    answer: AdmissionAnswer,
+    attempt: int,
+    hub_url: str,
+    settings: Settings,
+) -> list[Manifest]:
+    """Secret and Job of one attempt."""
+    namespace, name = job_ref(campaign, answer.part, experiment.metadata.name, attempt)
+    marks = owned_by(campaign, "experiment", answer.part)
+    marks |= {labels.EXPERIMENT: experiment.metadata.name, labels.EXPERIMENT_UID: experiment.metadata.uid}
+    deadline = experiment.spec.active_deadline_seconds or campaign.spec.experiments.active_deadline_seconds
+    rules = [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {
+            "action": "FailIndex",
+            "onExitCodes": {"containerName": "post", "operator": "In", "values": [labels.EXIT_METHOD_FAILED]},
+        },
+    ]
+    seeds = len(answer.seeds)
+    job: Manifest = {
+        "completionMode": "Indexed",
+        "completions": seeds,
+        "parallelism": seeds,
+        "backoffLimitPerIndex": 1,
+        "maxFailedIndexes": seeds,
+        "podReplacementPolicy": "Failed",
+        "activeDeadlineSeconds": (deadline + MARGIN_SECONDS) * max(1, seeds),
+        "podFailurePolicy": {"rules": rules},
+        "template": {"metadata": {"labels": marks}, "spec": _pod(experiment, name, deadline, hub_url, settings)},
+    }
+    if campaign.spec.queue_name is not None:
+        marks = marks | {"kueue.x-k8s.io/queue-name": campaign.spec.queue_name}
+    tokens = {"fetch": answer.fetch_token, "post": answer.post_token}
+    return [
+        obj("v1", "Secret", name, namespace, marks, type="Opaque", stringData=tokens),
+        obj("batch/v1", "Job", name, namespace, marks, spec=job),
+    ]
+
+
+def _pod(experiment: Experiment, secret: str, deadline: int, hub_url: str, settings: Settings) -> Manifest:
+    folders = [
+        value(labels.ENV_INPUT_DIR, INPUT),
+        value(labels.ENV_OUTPUT_DIR, OUTPUT),
+        value(labels.ENV_WORK_DIR, WORK),
+    ]
+    hub = [*folders, value(labels.ENV_HUB_URL, hub_url)]
+    train = [
+        *folders,
+        value(labels.ENV_DEADLINE_SECONDS, deadline),
+        value(labels.ENV_THREADS, _threads(experiment.spec.resources.cpu)),
+    ]
+    if settings.model_dir:
+        train.append(value(labels.ENV_MODEL_DIR, settings.model_dir))
+    image, tmp = settings.image_lab, mount("tmp", "/tmp")  # noqa: S108  a mount in a pod of its own
+    first = container(
+        "fetch",
+        image,
+        ["python", "-m", "aar_lab.fetch"],
+        [*hub, secret_value(labels.ENV_TOKEN, secret, "fetch")],
+        [mount("input", INPUT), mount("output", OUTPUT), mount("work", WORK), tmp],
+        SMALL,
+    )
+    second = container(
+        "train",
+        image,
+        ["python", "-m", "aar_lab.supervise"],
+        train,
+        [mount("input", INPUT, read_only=True), mount("output", OUTPUT), mount("work", WORK), tmp],
+        compute(experiment.spec.resources),
+    )
+    last = container(
+        "post",
+        image,
+        ["python", "-m", "aar_lab.post"],
+        [*hub, secret_value(labels.ENV_TOKEN, secret, "post")],
+        [mount("input", INPUT, read_only=True), mount("output", OUTPUT), mount("work", WORK), tmp],
+        SMALL,
+    )
+    volumes = [empty_dir(name) for name in ("input", "output", "work", "tmp")]
+    return pod_spec([last], volumes, "Never", initContainers=[first, second])
+
+
+def _threads(cpu: str) -> int:
+    cores = int(cpu[:-1]) / 1000 if cpu.endswith("m") else float(cpu)
+    return max(1, int(cores))
