@@ -1,0 +1,84 @@
+"""First step: `python -m aar_lab.fetch` gets the assignment, the bundle and the snapshot from the hub.
+
+Runs no method and imports no torch. What it writes is described in `aar_api.files`.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+import tarfile
+from pathlib import Path
+
+from aar_api import digest
+from aar_api.errors import AarError
+from aar_api.files import BUNDLE_DIR, SNAPSHOT_DIR, Assignment
+from aar_api.wire import Snapshot
+from pydantic import ValidationError
+
+from aar_lab import settings as lab_settings
+from aar_lab.errors import BundleInvalid
+from aar_lab.hub import Hub
+from aar_lab.settings import Settings
+
+
+def fetch(settings: Settings, hub: Hub) -> Assignment:
+    """Fill the input folder; a second run replaces what a first one left half done."""
+    settings.input_dir.mkdir(parents=True, exist_ok=True)
+    raw = hub.get("/v1/lab/assignment")
+    try:
+        assignment = Assignment.model_validate_json(raw)
+    except ValidationError as error:
+        raise BundleInvalid(f"The hub's assignment is not one this lab understands: {error}") from error
+    _unpack(hub.get("/v1/lab/bundle"), settings.input_dir / BUNDLE_DIR)
+    if assignment.snapshot:
+        snapshot = Snapshot.model_validate_json(hub.get("/v1/lab/snapshot"))
+        _write_snapshot(snapshot, assignment.snapshot, settings.input_dir / SNAPSHOT_DIR)
+    settings.assignment_file.write_bytes(raw)
+    return assignment
+
+
+def _unpack(archive: bytes, folder: Path) -> None:
+    """The `data` filter refuses absolute paths, links that lead out, devices and set-uid bits."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            tar.extractall(folder, filter="data")
+    except tarfile.TarError as error:
+        raise BundleInvalid(f"The bundle from the hub is no tar archive to be unpacked safely: {error}.") from error
+
+
+def _write_snapshot(snapshot: Snapshot, wanted: str, folder: Path) -> None:
+    got = digest.of_files(snapshot.files)
+    if got != wanted:
+        raise BundleInvalid(
+            f"The snapshot has digest {got}, but the assignment names {wanted}: the hub's store is damaged."
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, text in snapshot.files.items():
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise BundleInvalid(
+                f"The snapshot names the file {name!r}, which lies outside its folder; it cannot be unpacked."
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def main() -> int:
+    """Exit 0 when everything is there, 1 otherwise with a sentence on stderr."""
+    try:
+        settings = lab_settings.load()
+        hub = Hub(settings)
+        fetch(settings, hub)
+    except (AarError, OSError) as error:
+        sys.stderr.write(f"aar_lab.fetch: {error}\n")
+        return 1
+    hub.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
