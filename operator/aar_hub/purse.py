@@ -1,0 +1,92 @@
+"""The ledger's rows: every reservation and every payment, once each by its key, in the transaction that checked it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from aar_api import money
+from aar_api.campaign import Spend
+from aar_hub.domain.ledger import Balance
+from aar_hub.errors import Refused
+from aar_hub.hub import Hub
+from aar_hub.records import Campaign
+from aar_hub.store import tables
+
+VERIFICATION = "verification"
+EXPERIMENT = "experiment"
+
+
+def balance(tx: sa.Connection, campaign: Campaign) -> Balance:
+    """The purse as this transaction sees it."""
+    sums = _sums(tx)
+    held = {account: micros for (entry, account), micros in sums.items() if entry == "reserve"}
+    spent = sum(micros for (entry, _), micros in sums.items() if entry == "settle")
+    return Balance(money.parse_usd(campaign.spec.budget.limit_usd), spent, sum(held.values()), held.get(VERIFICATION, 0))
+
+
+def spend(tx: sa.Connection) -> Spend:
+    """The purse for a person."""
+    sums = _sums(tx)
+    paid = {account: micros for (entry, account), micros in sums.items() if entry == "settle"}
+    return Spend(
+        total_usd=money.format_usd(sum(paid.values())),
+        reserved_usd=money.format_usd(sum(micros for (entry, _), micros in sums.items() if entry == "reserve")),
+        llm_usd=money.format_usd(paid.get("llm", 0)),
+        gpu_usd=money.format_usd(paid.get("gpu", 0)),
+        cpu_usd=money.format_usd(paid.get("cpu", 0)),
+    )
+
+
+def _sums(tx: sa.Connection) -> dict[tuple[str, str], int]:
+    table = tables.ledger
+    query = sa.select(table.c.entry, table.c.account, sa.func.sum(table.c.micros)).group_by(table.c.entry, table.c.account)
+    return {(entry, account): int(micros) for entry, account, micros in tx.execute(query)}
+
+
+def write(tx: sa.Connection, key: str, entry: str, account: str, micros: int, experiment: str | None = None) -> None:
+    """Add a row, unless its key is there already. A release is a negative reservation."""
+    known = tx.execute(sa.select(tables.ledger.c.id).where(tables.ledger.c.key == key)).first()
+    if known is None and micros != 0:
+        values = {"key": key, "entry": entry, "account": account, "experiment": experiment, "micros": micros, "created": Hub.now()}
+        tx.execute(sa.insert(tables.ledger).values(values))
+
+
+def hold_verification(tx: sa.Connection, campaign: Campaign, amount: int, needed_beside: int) -> None:
+    """Hold the worst case of verification, or change what is held to a new one.
+
+    Raises:
+        Refused: the budget cannot hold it and the start of research.
+    """
+    now = balance(tx, campaign)
+    others = now.spent + now.reserved - now.verification
+    if others + amount > now.limit or (others == 0 and amount + needed_beside > now.limit):
+        raise Refused(
+            "BudgetExceeded",
+            f"budget.limitUSD is {campaign.spec.budget.limit_usd}, but verification needs up to {money.format_usd(amount)}, what else is "
+            f"spent or running {money.format_usd(others)} and the dearest baseline {money.format_usd(needed_beside)} USD: raise the limit to "
+            f"{money.format_usd(others + amount + needed_beside)}, or lower experiments.activeDeadlineSeconds, replication.topK or its seeds.",
+        )
+    change = amount - now.verification
+    count = tx.execute(sa.select(sa.func.count()).select_from(tables.ledger)).scalar_one()
+    write(tx, f"verification:{count}", "reserve", VERIFICATION, change)
+
+
+def release_verification(tx: sa.Connection, campaign: Campaign) -> None:
+    """Give back what verification did not need."""
+    write(tx, "verification:end", "reserve", VERIFICATION, -balance(tx, campaign).verification)
+
+
+def reserve(tx: sa.Connection, experiment: str, amount: int, from_verification: bool) -> None:
+    """Hold an amount for an experiment; the caller has decided in this transaction that it fits."""
+    if from_verification:
+        write(tx, f"draw:{experiment}", "reserve", VERIFICATION, -amount, experiment)
+    write(tx, f"reserve:{experiment}", "reserve", EXPERIMENT, amount, experiment)
+
+
+def settle(tx: sa.Connection, experiment: str, held: int, cpu: int, gpu: int, *, to_verification: bool) -> None:
+    """Release what an experiment held and pay what it used; what verification saved is verification's again."""
+    write(tx, f"release:{experiment}", "reserve", EXPERIMENT, -held, experiment)
+    write(tx, f"settle:{experiment}:cpu", "settle", "cpu", cpu, experiment)
+    write(tx, f"settle:{experiment}:gpu", "settle", "gpu", gpu, experiment)
+    if to_verification:
+        write(tx, f"saved:{experiment}", "reserve", VERIFICATION, held - cpu - gpu, experiment)
