@@ -62,6 +62,9 @@ class Cluster(Protocol):
     async def create(self, manifest: Manifest) -> bool:
         """Make the object once; false if one of that name is there already."""
 
+    async def merge(self, ref: Ref, patch: Manifest) -> None:
+        """JSON merge patch (RFC 7396) of metadata or spec, if the object is there."""
+
     async def delete(self, ref: Ref, uid: str | None = None) -> None:
         """Delete the object and what it owns, if it is there and has that UID."""
 

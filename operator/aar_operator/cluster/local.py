@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +20,7 @@ from aar_operator.cluster.local_pods import Pods
 from aar_operator.cluster.local_store import Store
 
 LOOPBACK = "127.0.0.1"
+BEAT_SECONDS = 1.0
 RESTART_SECONDS = 1.0
 """Before a Deployment's pod that ended is started again."""
 
@@ -41,21 +43,24 @@ class LocalCluster:
         self._watchers: list[asyncio.Queue[Ref]] = []
         self._due: asyncio.Queue[Ref] = asyncio.Queue()
         self._queued: set[Ref] = set()
+        self._alive = folder / "alive"
         self._loop: asyncio.Task[None] | None = None
+        self._pulse: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take up what is stored."""
-        self._pods.forget_lost()
+        self._pods.forget_lost(self._alive.stat().st_mtime if self._alive.exists() else time.time())
         self._loop = asyncio.create_task(self._control())
+        self._pulse = asyncio.create_task(self._beat())
         for ref in self._store.refs():
             self._enqueue(ref)
 
     async def stop(self) -> None:
         """Stop every process and close the store; everything can be taken up again."""
-        if self._loop is not None:
-            self._loop.cancel()
+        for task in filter(None, (self._loop, self._pulse)):
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._loop
+                await task
         await self._pods.stop_all()
         self._store.close()
 
@@ -83,6 +88,10 @@ class LocalCluster:
     async def create(self, manifest: Manifest) -> bool:
         """See Cluster."""
         return self._store.create(self._admitted(manifest))
+
+    async def merge(self, ref: Ref, patch: Manifest) -> None:
+        """See Cluster."""
+        self._store.merge(ref, patch)
 
     async def delete(self, ref: Ref, uid: str | None = None) -> None:
         """See Cluster."""
@@ -145,6 +154,13 @@ class LocalCluster:
         if ref.kind in ("Job", "Pod", "Deployment") and ref not in self._queued:
             self._queued.add(ref)
             self._due.put_nowait(ref)
+
+    async def _beat(self) -> None:
+        """Keep a mark of the last moment at which processes ran: after a kill, their time is paid for up to then."""
+        while True:
+            with contextlib.suppress(OSError):  # a full disk is reported where it does harm
+                self._alive.touch()
+            await asyncio.sleep(BEAT_SECONDS)
 
     async def _control(self) -> None:
         while True:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from aar_operator.cluster import Manifest
+from aar_operator.cluster import Manifest, observe
+from aar_operator.cluster.observe import INDEX_LABEL
 
-INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 BACKOFF_SECONDS = 1.0
 """First delay before an index is tried again; doubled each time. Kubernetes waits 10 s; one machine's faults pass sooner."""
 
@@ -123,7 +123,7 @@ def _condition(kind: str, reason: str, message: str, now: str) -> dict[str, str]
 def _index(job: Manifest, number: int, pods: list[Manifest]) -> Index:
     own = [pod for pod in pods if pod["metadata"]["labels"].get(INDEX_LABEL) == str(number)]
     verdicts = [_verdict(job, pod) for pod in own if _phase(pod) == "Failed"]
-    ends = [pod["status"]["finishedAt"] for pod in own if "finishedAt" in pod.get("status", {})]
+    ends = [end for pod in own if (end := observe.ended(pod)) is not None]
     return Index(
         number=number,
         active=tuple(pod for pod in own if _active(pod)),
@@ -147,11 +147,9 @@ def _matches_exit(rule: dict[str, Any] | None, pod: Manifest) -> bool:
     if rule is None:
         return False
     wanted = rule.get("containerName")
-    ended = {
-        name: code for name, code in pod["status"].get("exitCodes", {}).items() if wanted in (None, name) and code != 0
-    }
-    inside = any(code in rule["values"] for code in ended.values())
-    return bool(inside if rule["operator"] == "In" else ended and not inside)
+    ended = [code for name, code in observe.exit_codes(pod).items() if wanted in (None, name) and code != 0]
+    inside: bool = any(code in rule["values"] for code in ended)
+    return inside if rule["operator"] == "In" else bool(ended and not inside)
 
 
 def _matches_condition(rule: list[dict[str, Any]] | None, pod: Manifest) -> bool:
@@ -161,13 +159,13 @@ def _matches_condition(rule: list[dict[str, Any]] | None, pod: Manifest) -> bool
 
 def _is_lost(job: Manifest, index: Index) -> bool:
     limit = job["spec"].get("backoffLimitPerIndex")
-    return not index.succeeded and (index.fails_index or (limit is not None and index.failures > limit))
+    return not index.succeeded and (index.fails_index or bool(limit is not None and index.failures > limit))
 
 
 def _over_backoff(job: Manifest, indexes: list[Index]) -> bool:
     if job["spec"].get("backoffLimitPerIndex") is not None:
         return False
-    return sum(index.failures for index in indexes) > job["spec"].get("backoffLimit", 6)
+    return sum(index.failures for index in indexes) > int(job["spec"].get("backoffLimit", 6))
 
 
 def _pod(job: Manifest, number: int, serial: int) -> Manifest:

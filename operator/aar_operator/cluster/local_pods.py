@@ -9,19 +9,18 @@ import errno
 import json
 import shutil
 import sys
-import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from aar_api import labels
 
 from aar_operator.cluster import Conflict, Manifest, Ref, shim
-from aar_operator.cluster.local_jobs import INDEX_LABEL
 from aar_operator.cluster.local_node import Node, Share
 from aar_operator.cluster.local_store import Store
+from aar_operator.cluster.observe import INDEX_LABEL
 
-DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
 NO_SPACE_RETRY_SECONDS = 5.0
 
 
@@ -41,16 +40,11 @@ class Pods:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._refs: dict[str, Ref] = {}
 
-    def forget_lost(self) -> None:
-        """At start: what an earlier run left unfinished died with it. That is a disruption, no failure of the pod."""
+    def forget_lost(self, when: float) -> None:
+        """At start: what an earlier run left unfinished died with it, at `when`. A disruption is no failure of the pod."""
         for pod in self._store.find("Pod"):
             if pod.get("status", {}).get("phase", "Pending") in ("Pending", "Running"):
-                status = {
-                    **pod.get("status", {}),
-                    "phase": "Failed",
-                    "conditions": [DISRUPTED],
-                    "finishedAt": time.time(),
-                }
+                status = {**pod.get("status", {}), "phase": "Failed", "conditions": [disrupted(when)]}
                 self._store.patch_status(Ref.of(pod), status)
 
     def sync(self, ref: Ref) -> None:
@@ -91,36 +85,35 @@ class Pods:
 
     async def _run(self, ref: Ref, pod: Manifest, share: Share) -> None:
         place = Place(self._root, pod)
-        exit_codes: dict[str, int] = {}
-        began = time.time()
+        status: dict[str, Any] = {"phase": "Running", "startTime": stamp()}
         try:
-            self._report(ref, {"phase": "Running", "startedAt": began})
+            self._report(ref, status)
             self._prepare(place, pod)
-            steps = [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
-            for container in steps:
-                code = await self._container(place, pod, container, share)
-                exit_codes[container["name"]] = code
-                if code != 0:
-                    break
-            phase = "Succeeded" if all(code == 0 for code in exit_codes.values()) else "Failed"
-            self._report(ref, {"phase": phase, "startedAt": began, "finishedAt": time.time(), "exitCodes": exit_codes})
+            self._report(ref, await self._steps(place, pod, share, status))
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
             await asyncio.sleep(NO_SPACE_RETRY_SECONDS)
             message = f"The disk that holds {self._root} is full: free some space."
-            self._report(
-                ref,
-                {
-                    "phase": "Failed",
-                    "startedAt": began,
-                    "finishedAt": time.time(),
-                    "conditions": [DISRUPTED],
-                    "message": message,
-                },
-            )
+            self._report(ref, {**status, "phase": "Failed", "conditions": [disrupted()], "message": message})
         finally:
             shutil.rmtree(place.folder, ignore_errors=True)
+
+    async def _steps(self, place: Place, pod: Manifest, share: Share, status: dict[str, Any]) -> dict[str, Any]:
+        """Run the containers in order up to the first that fails; the pod's last status."""
+        for field, containers in (
+            ("initContainerStatuses", pod["spec"].get("initContainers", [])),
+            ("containerStatuses", pod["spec"]["containers"]),
+        ):
+            for container in containers:
+                began = stamp()
+                code = await self._container(place, pod, container, share)
+                ended = {"exitCode": code, "startedAt": began, "finishedAt": stamp()}
+                one = {"name": container["name"], "state": {"terminated": ended}}
+                status = {**status, field: [*status.get(field, []), one]}
+                if code != 0:
+                    return {**status, "phase": "Failed"}
+        return {**status, "phase": "Succeeded"}
 
     def _report(self, ref: Ref, status: dict[str, Any]) -> None:
         with contextlib.suppress(Conflict):
@@ -216,3 +209,15 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
+
+
+def stamp(when: float | None = None) -> str:
+    """A moment, or now; with microseconds, which an API server would cut off, since steps here take fractions of a second."""
+    moment = datetime.now(UTC) if when is None else datetime.fromtimestamp(when, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def disrupted(when: float | None = None) -> dict[str, str]:
+    """The condition of a pod that ended through no fault of its own."""
+    since = stamp(when)
+    return {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "lastTransitionTime": since}

@@ -109,6 +109,23 @@ class Store:
         self.changed(ref)
         return self.get(ref) or new
 
+    def merge(self, ref: Ref, patch: Manifest) -> None:
+        """Merge a patch into metadata and spec; a removed last finalizer lets a deleted object go."""
+        with self._write():
+            old = self.get(ref)
+            if old is None:
+                return
+            new = _patched(old, patch)
+            if new == old:
+                return
+            if new.get("spec") != old.get("spec"):
+                new["metadata"]["generation"] = old["metadata"]["generation"] + 1
+            self._put(ref, new)
+            gone = self._finalize(ref)
+        self.changed(ref)
+        if gone:
+            self._delete_children(old)
+
     def need(self, ref: Ref) -> Manifest:
         """The object, which must exist.
 
@@ -149,8 +166,11 @@ class Store:
             gone = self._finalize(ref)
         self.changed(ref)
         if gone:
-            for child in self._children(old):
-                self.delete(child)
+            self._delete_children(old)
+
+    def _delete_children(self, owner: Manifest) -> None:
+        for child in self._children(owner):
+            self.delete(child)
 
     def _finalize(self, ref: Ref) -> bool:
         now = self.need(ref)
@@ -206,9 +226,24 @@ def _carries(manifest: Manifest, labels: Mapping[str, str]) -> bool:
     return all(carried.get(key) == value for key, value in labels.items())
 
 
+def _patched(old: Any, patch: Any) -> Any:
+    """RFC 7396, section 2."""
+    if not isinstance(patch, dict):
+        return patch
+    new = dict(old) if isinstance(old, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            new.pop(key, None)
+        else:
+            new[key] = _patched(new.get(key), value)
+    return new
+
+
 def _merged(old: Manifest, new: Manifest) -> Manifest:
     kept = {key: old["metadata"][key] for key in SERVER_FIELDS if key in old["metadata"]}
     given = {key: value for key, value in new["metadata"].items() if key not in SERVER_FIELDS}
+    if "finalizers" not in given and "finalizers" in old["metadata"]:
+        given["finalizers"] = old["metadata"]["finalizers"]  # another manager's: an applied file says nothing of them
     merged = {**new, "metadata": {**given, **kept}}
     if "status" in old:
         merged["status"] = old["status"]

@@ -46,7 +46,7 @@ def build(campaign: ResearchCampaign, settings: Settings) -> list[Manifest]:
         settings.image_hub,
         ["python", "-m", "aar_hub.main"],
         env,
-        [mount("data", DATA), mount("tmp", "/tmp")],
+        [mount("data", DATA), mount("tmp", "/tmp")],  # noqa: S108  a mount in a pod of its own
         RESOURCES,
     )
     one["ports"] = [

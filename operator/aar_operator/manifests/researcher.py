@@ -47,7 +47,7 @@ def build(campaign: ResearchCampaign, index: int, hub_url: str, token: str, sett
         mounts,
         compute(campaign.spec.researchers.resources),
     )
-    rules = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+    rules: list[Manifest] = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
     rules.append(
         {
             "action": "FailJob",

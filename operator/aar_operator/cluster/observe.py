@@ -1,0 +1,101 @@
+"""Raw objects to the few facts that deciding needs: frozen, parsed apart from the call that read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aar_api.wire import IndexOutcome
+
+from aar_operator.plan.model import JobView
+
+INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
+STATUSES = ("initContainerStatuses", "containerStatuses")
+
+
+def job_view(job: dict[str, Any], pods: list[dict[str, Any]], now: datetime) -> JobView:
+    """Read a Job and its pods; pods that run count up to now."""
+    status = job.get("status", {})
+    ending = next(
+        (c for c in status.get("conditions", []) if c["type"] in ("Complete", "Failed") and c["status"] == "True"), None
+    )
+    done = parse_indexes(status.get("completedIndexes", ""))
+    failed = ending is not None and ending["type"] == "Failed"
+    outcomes = tuple(
+        IndexOutcome(
+            index=index,
+            succeeded=index in done,
+            reason="" if index in done or not failed else _reason(ending, own),
+            message="" if index in done or not failed else str((ending or {}).get("message", "")),
+            seconds=sum(seconds(pod, now) for pod in own),
+        )
+        for index in range(job["spec"].get("completions", 1))
+        for own in [[pod for pod in pods if pod["metadata"].get("labels", {}).get(INDEX_LABEL) == str(index)]]
+    )
+    meta = job["metadata"]
+    return JobView(
+        name=meta["name"],
+        namespace=meta["namespace"],
+        uid=meta["uid"],
+        finished=ending is not None,
+        succeeded=ending is not None and not failed,
+        suspended=bool(job["spec"].get("suspend")),
+        reason=str((ending or {}).get("reason", "")),
+        message=str((ending or {}).get("message", "")),
+        indexes=outcomes,
+    )
+
+
+def _reason(ending: dict[str, Any] | None, pods: list[dict[str, Any]]) -> str:
+    """Why an index failed: what a container says (OOMKilled) before what the Job says."""
+    for pod in pods:
+        for terminated in _terminated(pod).values():
+            if terminated.get("reason") == "OOMKilled":
+                return "OutOfMemory"
+    return str((ending or {}).get("reason", ""))
+
+
+def parse_indexes(text: str) -> frozenset[int]:
+    """Indexes as Kubernetes writes them, "0,2-4", as numbers."""
+    found: set[int] = set()
+    for run in filter(None, text.split(",")):
+        first, _, last = run.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)
+
+
+def _terminated(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Container name -> how it ended, for those that did."""
+    statuses = [one for field in STATUSES for one in pod.get("status", {}).get(field, [])]
+    return {one["name"]: one["state"]["terminated"] for one in statuses if "terminated" in one.get("state", {})}
+
+
+def exit_codes(pod: dict[str, Any]) -> dict[str, int]:
+    """Container name -> exit code, for those that ended."""
+    return {name: int(ended["exitCode"]) for name, ended in _terminated(pod).items()}
+
+
+def epoch(text: str) -> float:
+    """A timestamp of an object in seconds since 1970."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+def ended(pod: dict[str, Any]) -> float | None:
+    """When the pod ended, in seconds since 1970; none while it has not, or nobody saw it."""
+    if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
+        return None
+    ends = [epoch(one["finishedAt"]) for one in _terminated(pod).values()]
+    return max(ends, default=None)
+
+
+def seconds(pod: dict[str, Any], now: datetime) -> float:
+    """Wall-clock seconds the pod held its compute: up to now while it runs, up to the disruption if there was one."""
+    status = pod.get("status", {})
+    if "startTime" not in status:
+        return 0.0
+    start = epoch(status["startTime"])
+    if status.get("phase") == "Running":
+        return max(0.0, now.timestamp() - start)
+    ends = [epoch(one["finishedAt"]) for one in _terminated(pod).values()]
+    ends += [epoch(c["lastTransitionTime"]) for c in status.get("conditions", []) if c["type"] == "DisruptionTarget"]
+    return max(0.0, max(ends, default=start) - start)

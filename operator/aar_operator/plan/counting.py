@@ -1,0 +1,48 @@
+"""Observed children to counts; never lists of names."""
+
+from __future__ import annotations
+
+from aar_api.campaign import Best, Counts, ResearchCampaign, ResearcherCounts
+from aar_api.wire import Summary
+
+from aar_operator.plan.ending import done
+from aar_operator.plan.model import CampaignSeen
+
+
+def experiments(seen: CampaignSeen) -> Counts:
+    """Experiments by state."""
+    phases = [e.status.phase for e in seen.experiments]
+    return Counts(
+        total=len(phases),
+        queued=sum(p in ("Pending", "Queued") for p in phases),
+        running=sum(p in ("Running", "Scoring") for p in phases),
+        scored=phases.count("Complete"),
+        failed=sum(p in ("Failed", "Cancelled") for p in phases),
+    )
+
+
+def researchers(campaign: ResearchCampaign, seen: CampaignSeen, summary: Summary | None) -> ResearcherCounts:
+    """Researchers by state."""
+    states = seen.researchers
+    finished = [part for part in states if summary is not None and done(part, seen, summary)]
+    failed = [part for part, state in states.items() if state == "failed"]
+    return ResearcherCounts(
+        desired=campaign.spec.researchers.count,
+        active=len(states) - len(set(finished) | set(failed)),
+        finished=len(set(finished) - set(failed)),
+        failed=len(failed),
+    )
+
+
+def best(summary: Summary) -> Best | None:
+    """The best result as decimal strings."""
+    found = summary.best
+    if found is None:
+        return None
+    return Best(
+        experiment_name=found.experiment,
+        method=found.method,
+        pgr=f"{found.pgr:.3f}",
+        stderr=f"{found.stderr:.3f}",
+        confirmed=found.confirmed,
+    )

@@ -1,0 +1,47 @@
+"""When research is over, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from aar_api import names
+from aar_api.campaign import ResearchCampaign
+from aar_api.conditions import Reason
+from aar_api.wire import Summary
+
+from aar_operator.plan.model import CampaignSeen
+
+OPEN = ("Pending", "Queued", "Running", "Scoring")
+
+
+def research_over(campaign: ResearchCampaign, seen: CampaignSeen, summary: Summary, now: datetime) -> Reason | None:
+    """The reason, or none while research goes on. What is under way counts unless time is up or the target is reached."""
+    if deadline_passed(campaign, now):
+        return Reason.DEADLINE_EXCEEDED
+    if summary.target_reached:
+        return Reason.TARGET_REACHED
+    if any(e.status.phase in OPEN for e in seen.experiments if e.spec.purpose in ("Exploration", "Smoke")):
+        return None
+    if seen.feed is not None and any(event.kind == "experiment-requested" for event in seen.feed.events):
+        return None
+    if summary.exploration_limit_reached:
+        return Reason.MAX_EXPERIMENTS
+    if summary.purse_empty:
+        return Reason.BUDGET_EXHAUSTED if campaign.spec.budget.on_exceeded == "Stop" else None
+    everyone = [names.researcher(index) for index in range(campaign.spec.researchers.count)]
+    if all(done(part, seen, summary) for part in everyone):
+        return Reason.RESEARCHERS_FINISHED
+    return None
+
+
+def done(part: str, seen: CampaignSeen, summary: Summary) -> bool:
+    """Whether a researcher has ended, well or badly."""
+    return part in summary.researchers_finished or seen.researchers.get(part) in ("succeeded", "failed")
+
+
+def deadline_passed(campaign: ResearchCampaign, now: datetime) -> bool:
+    """Whether the campaign's time for preparation and research is used up."""
+    limit, start = campaign.spec.active_deadline_seconds, campaign.status.start_time
+    if limit is None or start is None:
+        return False
+    return (now - datetime.fromisoformat(start)).total_seconds() >= limit

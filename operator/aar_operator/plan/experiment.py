@@ -1,0 +1,221 @@
+"""What an experiment needs now. Deciding takes up to two steps: what was observed, then what the hub said to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Literal
+
+from aar_api.campaign import ResearchCampaign
+from aar_api.conditions import ExperimentCondition, Reason
+from aar_api.experiment import Cost, Experiment, ExperimentStatus, JobRef, Score, SeedOutcome
+from aar_api.wire import AdmissionAnswer, AdmissionRequest, ExperimentView, Settlement
+
+from aar_operator.manifests import experiment as manifest
+from aar_operator.plan.model import ExperimentSeen, Note, Plan, Target
+from aar_operator.plan.verdicts import Verdict, stamp, write
+from aar_operator.settings import Settings
+
+FINISHED = ("Complete", "Failed", "Cancelled")
+MAX_JOBS = 3
+"""Jobs made for one experiment before it counts as lost: somebody keeps deleting them."""
+MAX_RUNS = 2
+"""Times that an index may run (backoffLimitPerIndex 1), for which money is held."""
+AGAIN_SECONDS = 1.0
+"""When to look again for what nobody announces: money that came back, a hub that starts."""
+RESEARCH = ("Exploration", "Smoke")
+
+
+def plan_experiment(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:
+    """The first step."""
+    if experiment.metadata.deletion_timestamp is not None or experiment.status.phase in FINISHED:
+        return Plan(delete=_children(seen))
+    campaign = seen.campaign
+    if campaign is None:
+        message = f"There is no campaign {experiment.spec.campaign_ref!r} in this namespace: apply it, or correct campaignRef."
+        return _waiting(experiment, Verdict(ExperimentCondition.ACCEPTED, False, Reason.UNKNOWN_CAMPAIGN, message), now)
+    if seen.missing:
+        return _waiting(
+            experiment, Verdict(ExperimentCondition.ACCEPTED, False, Reason.INVALID_METHOD, seen.missing), now
+        )
+    if seen.summary is None or not seen.summary.opened or seen.sandbox_url is None:
+        return _unanswered(experiment, campaign, seen, now)
+    if seen.job is not None and seen.job.finished:
+        return Plan(settle=_settlement(seen, "finished"))
+    if _unwanted(experiment, campaign, seen):
+        return Plan(settle=_settlement(seen, "cancelled"))
+    if _stopped(experiment, campaign):
+        return _suspended(experiment, seen, now)
+    if seen.job is not None:
+        return _running(experiment, seen, now)
+    if experiment.status.job_ref is not None and experiment.status.attempts >= MAX_JOBS:
+        return Plan(settle=_settlement(seen, "lost"))
+    return _next_in_line(experiment, campaign, seen, now)
+
+
+def after_admission(
+    experiment: Experiment, seen: ExperimentSeen, answer: AdmissionAnswer, now: datetime, settings: Settings
+) -> Plan:
+    """The second step, when the hub was asked to admit the experiment."""
+    if answer.verdict == "wait":
+        verdict = Verdict(ExperimentCondition.BUDGET_RESERVED, False, Reason.WAITING_FOR_BUDGET, answer.message)
+        return _waiting(experiment, verdict, now)
+    if answer.verdict == "refused":
+        reason = _known(answer.reason, Reason.INVALID_SPEC)
+        refused = Verdict(ExperimentCondition.ACCEPTED, False, reason, answer.message)
+        failed = Verdict(ExperimentCondition.FAILED, True, reason, answer.message)
+        status = write(experiment, "Failed", now, refused, failed)
+        return Plan(experiment_status=status, notes=(Note("Warning", str(reason), answer.message),))
+    assert seen.campaign is not None, "the first step asks only then"
+    assert seen.sandbox_url is not None, "the first step asks only then"
+    attempt = experiment.status.attempts + 1
+    secret, job = manifest.build(seen.campaign, experiment, answer, attempt, seen.sandbox_url, settings)
+    return Plan(apply=(secret,), create=(job,), requeue=0.0)
+
+
+def after_settlement(experiment: Experiment, seen: ExperimentSeen, view: ExperimentView, now: datetime) -> Plan:
+    """The second step, when the hub scored the experiment and settled its money."""
+    known = {
+        "seeds": _settled_seeds(view),
+        "cost": Cost(reserved_usd=view.reserved_usd, total_usd=view.cost_usd),
+        "audit": view.audit,
+        "completion_time": stamp(now),
+        "attempts": max(experiment.status.attempts, seen.attempt),
+    }
+    if view.score is not None:
+        known["score"] = Score(
+            pgr=f"{view.score.pgr:.4f}",
+            stderr=f"{view.score.stderr:.4f}",
+            split=view.score.split,
+            receipt=view.score.receipt,
+        )
+    phase: Literal["Complete", "Failed", "Cancelled"]
+    phase, verdicts = _ending(view)
+    status = write(experiment, phase, now, *verdicts).model_copy(update=known)
+    return Plan(experiment_status=status)
+
+
+def _ending(view: ExperimentView) -> tuple[Literal["Complete", "Failed", "Cancelled"], tuple[Verdict, ...]]:
+    if view.state == "scored":
+        scored = view.score is not None
+        reason = Reason.SCORE_RECORDED if scored else Reason.OUTPUT_RECORDED
+        message = f"PGR {view.score.pgr:.3f} ± {view.score.stderr:.3f}." if view.score else "The output was recorded."
+        done = Verdict(ExperimentCondition.COMPLETE, True, reason, message)
+        return "Complete", (done, Verdict(ExperimentCondition.SCORED, scored, reason, message))
+    if view.state == "cancelled":
+        message = view.message or "It was cancelled."
+        return "Cancelled", (Verdict(ExperimentCondition.FAILED, True, Reason.CANCELLED, message),)
+    reason = _known(view.reason, Reason.JOB_FAILED)
+    return "Failed", (Verdict(ExperimentCondition.FAILED, True, reason, view.message or "It failed."),)
+
+
+def _settled_seeds(view: ExperimentView) -> tuple[SeedOutcome, ...]:
+    return tuple(
+        SeedOutcome(
+            index=one.index,
+            seed=one.seed,
+            state="Succeeded" if one.ok else "Failed",
+            reason=one.reason[:64],
+            message=one.message[:2048],
+        )
+        for one in view.seeds
+    )
+
+
+def _settlement(seen: ExperimentSeen, outcome: Literal["finished", "cancelled", "lost"]) -> Settlement:
+    if seen.job is None:
+        return Settlement(job_name="", job_uid="", outcome=outcome)
+    return Settlement(job_name=seen.job.name, job_uid=seen.job.uid, outcome=outcome, indexes=seen.job.indexes)
+
+
+def _unwanted(experiment: Experiment, campaign: ResearchCampaign, seen: ExperimentSeen) -> bool:
+    if experiment.spec.desired_state == "Cancelled" or campaign.metadata.deletion_timestamp is not None:
+        return True
+    if campaign.status.phase in ("Failed", "Complete"):
+        return True
+    over = seen.summary is not None and seen.summary.stage in ("verifying", "done")
+    return over and experiment.spec.purpose in RESEARCH and _started(experiment, seen)
+
+
+def _started(experiment: Experiment, seen: ExperimentSeen) -> bool:
+    """Begun, or asked for by a researcher: one that a person applies too late is not cancelled, but refused by the hub."""
+    return seen.job is not None or experiment.status.job_ref is not None or experiment.spec.submitted_by is not None
+
+
+def _stopped(experiment: Experiment, campaign: ResearchCampaign) -> bool:
+    return experiment.spec.desired_state == "Suspended" or campaign.spec.suspend
+
+
+def _suspended(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:
+    verdict = Verdict(ExperimentCondition.SUSPENDED, True, Reason.USER_REQUESTED, "It is suspended.")
+    status = write(_with_job(experiment, seen, now), experiment.status.phase, now, verdict)
+    if seen.job is None or seen.job.suspended:
+        return Plan(experiment_status=status)
+    return Plan(merge=((_job(seen), {"spec": {"suspend": True}}),), experiment_status=status)
+
+
+def _running(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:
+    assert seen.job is not None
+    verdicts = [
+        Verdict(ExperimentCondition.ACCEPTED, True, Reason.VALID, "The hub admitted it."),
+        Verdict(ExperimentCondition.BUDGET_RESERVED, True, Reason.RESERVED, "Money for it is held."),
+    ]
+    if any(c.type == ExperimentCondition.SUSPENDED for c in experiment.status.conditions):
+        verdicts.append(Verdict(ExperimentCondition.SUSPENDED, False, Reason.RESUMED, "It runs on."))
+    status = write(_with_job(experiment, seen, now), "Running", now, *verdicts)
+    merge = ((_job(seen), {"spec": {"suspend": False}}),) if seen.job.suspended else ()
+    return Plan(experiment_status=status, merge=merge)
+
+
+def _with_job(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Experiment:
+    """The experiment with its newest Job in the status."""
+    if seen.job is None:
+        return experiment
+    known = {
+        "job_ref": JobRef(name=seen.job.name, uid=seen.job.uid),
+        "attempts": max(experiment.status.attempts, seen.attempt),
+        "start_time": experiment.status.start_time or stamp(now),
+    }
+    return experiment.model_copy(update={"status": experiment.status.model_copy(update=known)})
+
+
+def _next_in_line(experiment: Experiment, campaign: ResearchCampaign, seen: ExperimentSeen, now: datetime) -> Plan:
+    limits = campaign.spec.experiments
+    gpus = experiment.spec.resources.gpus * experiment.spec.seeds
+    full = seen.before >= limits.parallelism or (gpus > 0 and seen.gpus_before + gpus > max(limits.max_gpus, gpus))
+    if full:
+        return Plan(experiment_status=write(experiment, "Queued", now))
+    return Plan(ask=AdmissionRequest(uid=experiment.metadata.uid, spec=experiment.spec, max_attempts=MAX_RUNS))
+
+
+def _unanswered(experiment: Experiment, campaign: ResearchCampaign, seen: ExperimentSeen, now: datetime) -> Plan:
+    """Without a hub nothing can be admitted or scored; a campaign that will never have one is over."""
+    if campaign.status.phase == "Failed":
+        message = f"Campaign {campaign.metadata.name!r} failed, so nothing runs in it: see its conditions."
+        verdict = Verdict(ExperimentCondition.FAILED, True, Reason.CAMPAIGN_FINISHED, message)
+        return Plan(experiment_status=write(experiment, "Failed", now, verdict), delete=_children(seen))
+    return Plan(experiment_status=write(experiment, experiment.status.phase, now), requeue=AGAIN_SECONDS)
+
+
+def _waiting(experiment: Experiment, verdict: Verdict, now: datetime) -> Plan:
+    return Plan(experiment_status=write(experiment, "Queued", now, verdict), requeue=AGAIN_SECONDS)
+
+
+def _children(seen: ExperimentSeen) -> tuple[Target, ...]:
+    if seen.job is None:
+        return ()
+    return (_job(seen), replace(_job(seen), kind="Secret"))
+
+
+def _job(seen: ExperimentSeen) -> Target:
+    assert seen.job is not None
+    return Target("Job", seen.job.namespace, seen.job.name)
+
+
+def _known(reason: str, otherwise: Reason) -> Reason:
+    return Reason(reason) if reason in set(Reason) else otherwise
+
+
+def idle(status: ExperimentStatus) -> bool:
+    """Whether the experiment neither runs nor waits."""
+    return status.phase in FINISHED

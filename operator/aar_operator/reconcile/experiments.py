@@ -1,0 +1,139 @@
+"""One experiment: observe its campaign, its Jobs and its place in the line, plan, apply, ask the hub, plan again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from aar_api import labels
+from aar_api.campaign import ResearchCampaign
+from aar_api.campaign import parse as parse_campaign
+from aar_api.experiment import Experiment, parse
+
+from aar_operator.cluster import Cluster, Manifest, Ref
+from aar_operator.cluster.observe import job_view
+from aar_operator.plan.experiment import after_admission, after_settlement, idle, plan_experiment
+from aar_operator.plan.model import ExperimentSeen, JobView, Plan
+from aar_operator.reconcile.outcome import Outcome, carry_out, report
+from aar_operator.reconcile.pool import HubPool, Line
+from aar_operator.settings import Settings
+
+JOB_LABEL = "batch.kubernetes.io/job-name"
+
+
+class ExperimentReconciler:
+    """See Reconciler."""
+
+    def __init__(self, cluster: Cluster, pool: HubPool, settings: Settings) -> None:
+        self._cluster, self._pool, self._settings = cluster, pool, settings
+
+    async def reconcile(self, ref: Ref, now: datetime) -> Outcome:
+        """Observe, plan, apply; once more with the hub's word, if it was asked."""
+        read = await self._cluster.get(ref)
+        if read is None:
+            return Outcome()
+        experiment, missing = await self._with_method(parse(read))
+        campaign = await self._campaign(experiment)
+        line = None if campaign is None else await self._pool.line(campaign)
+        siblings = await self._siblings(experiment)
+        seen = await self._observe(experiment, campaign, line, siblings, missing, now)
+        plan = plan_experiment(experiment, seen, now)
+        await carry_out(self._cluster, plan)
+        if line is not None and (plan.ask is not None or plan.settle is not None):
+            plan = await self._second(experiment, seen, line, plan, now)
+            await carry_out(self._cluster, plan)
+        await report(self._cluster, ref, read, plan.experiment_status, plan)
+        return Outcome(plan.requeue, _wake(experiment, plan, siblings))
+
+    async def _second(
+        self, experiment: Experiment, seen: ExperimentSeen, line: Line, plan: Plan, now: datetime
+    ) -> Plan:
+        name = experiment.metadata.name
+        if plan.ask is not None:
+            answer = await line.hub.admit(name, plan.ask)
+            return after_admission(experiment, seen, answer, now, self._settings)
+        assert plan.settle is not None, "the caller looked"
+        return after_settlement(experiment, seen, await line.hub.settle(name, plan.settle), now)
+
+    async def _observe(
+        self,
+        experiment: Experiment,
+        campaign: ResearchCampaign | None,
+        line: Line | None,
+        siblings: list[Experiment],
+        missing: str,
+        now: datetime,
+    ) -> ExperimentSeen:
+        attempt, job = await self._newest_job(experiment, now)
+        ahead = [one for one in siblings if _ahead(one, experiment)]
+        return ExperimentSeen(
+            campaign=campaign,
+            summary=None if line is None else line.summary,
+            sandbox_url=None if line is None else line.sandbox_url,
+            attempt=attempt,
+            job=job,
+            before=len(ahead),
+            gpus_before=sum(one.spec.resources.gpus * one.spec.seeds for one in ahead),
+            missing=missing,
+        )
+
+    async def _campaign(self, experiment: Experiment) -> ResearchCampaign | None:
+        ref = Ref("ResearchCampaign", experiment.metadata.namespace, experiment.spec.campaign_ref)
+        found = await self._cluster.get(ref)
+        return None if found is None else parse_campaign(found)
+
+    async def _siblings(self, experiment: Experiment) -> list[Experiment]:
+        """The campaign's other experiments that run or wait, oldest first."""
+        found = await self._cluster.find("Experiment", namespace=experiment.metadata.namespace)
+        every = [parse(one) for one in found if one["metadata"]["name"] != experiment.metadata.name]
+        ours = [e for e in every if e.spec.campaign_ref == experiment.spec.campaign_ref and not idle(e.status)]
+        return sorted(ours, key=_age)
+
+    async def _newest_job(self, experiment: Experiment, now: datetime) -> tuple[int, JobView | None]:
+        """Number and view of the newest attempt whose Job is there and not on its way out."""
+        jobs = await self._cluster.find("Job", {labels.EXPERIMENT_UID: experiment.metadata.uid})
+        alive = [one for one in jobs if "deletionTimestamp" not in one["metadata"]]
+        if not alive:
+            return 0, None
+        job = max(alive, key=_attempt)
+        meta = job["metadata"]
+        pods = await self._cluster.find("Pod", {JOB_LABEL: meta["name"]}, meta["namespace"])
+        return _attempt(job), job_view(job, pods, now)
+
+    async def _with_method(self, experiment: Experiment) -> tuple[Experiment, str]:
+        """A method in a ConfigMap becomes an inline one; else a sentence on what is missing."""
+        method = experiment.spec.method
+        if method.config_map is None or idle(experiment.status):
+            return experiment, ""
+        wanted = method.config_map
+        found = await self._cluster.get(Ref("ConfigMap", experiment.metadata.namespace, wanted.name))
+        text = (found or {}).get("data", {}).get(wanted.key)
+        if not text:
+            return experiment, (
+                f"There is no ConfigMap {wanted.name!r} with a key {wanted.key!r} in this namespace: apply it, or correct "
+                "spec.method.configMap."
+            )
+        inline = method.model_copy(update={"config_map": None, "inline": text})
+        return experiment.model_copy(update={"spec": experiment.spec.model_copy(update={"method": inline})}), ""
+
+
+def _attempt(job: Manifest) -> int:
+    return int(job["metadata"]["name"].rpartition("-")[2])
+
+
+def _age(experiment: Experiment) -> tuple[str, str]:
+    return experiment.metadata.creation_timestamp or "", experiment.metadata.name
+
+
+def _ahead(one: Experiment, experiment: Experiment) -> bool:
+    """Whether it holds a place, or waits and is older."""
+    return one.status.job_ref is not None or _age(one) < _age(experiment)
+
+
+def _wake(experiment: Experiment, plan: Plan, siblings: list[Experiment]) -> tuple[Ref, ...]:
+    """Whoever ends makes room for those that wait, and is news for the campaign."""
+    status = plan.experiment_status
+    if status is None or status.phase == experiment.status.phase:
+        return ()
+    campaign = Ref("ResearchCampaign", experiment.metadata.namespace, experiment.spec.campaign_ref)
+    waiting = [e for e in siblings if e.status.job_ref is None] if idle(status) else []
+    return (campaign, *(Ref("Experiment", e.metadata.namespace, e.metadata.name) for e in waiting))

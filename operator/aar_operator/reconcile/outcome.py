@@ -1,0 +1,52 @@
+"""Carrying out a plan, and what is left to do after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aar_api.base import Model
+
+from aar_operator.cluster import Cluster, Manifest, Ref
+from aar_operator.plan.model import Plan, Target
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """When to look again, and at what else."""
+
+    again: float | None = None
+    """Seconds; none: when something changes."""
+    wake: tuple[Ref, ...] = ()
+    """Objects whose turn may have come."""
+
+
+def ref_of(target: Target) -> Ref:
+    """The name of a plan's target."""
+    return Ref(target.kind, target.namespace, target.name)
+
+
+async def carry_out(cluster: Cluster, plan: Plan) -> None:
+    """Objects first, in the plan's order; statuses and notes are the caller's, after what else it has to do."""
+    for manifest in plan.apply:
+        await cluster.apply(manifest)
+    for manifest in plan.create:
+        await cluster.create(manifest)
+    for target, patch in plan.merge:
+        await cluster.merge(ref_of(target), patch)
+    for target in plan.delete:
+        await cluster.delete(ref_of(target))
+
+
+async def report(cluster: Cluster, ref: Ref, read: Manifest, status: Model | None, plan: Plan) -> None:
+    """Write the status if it differs from what was read, then the notes.
+
+    Raises:
+        Conflict: somebody else wrote meanwhile.
+    """
+    if status is not None and status.dump() != read.get("status"):
+        now = await cluster.get(ref)
+        same = now is not None and now.get("status") == read.get("status")
+        version = (now if now is not None and same else read)["metadata"]["resourceVersion"]
+        await cluster.patch_status(ref, status.dump(), version)
+    for note in plan.notes:
+        await cluster.emit(ref, note.kind, note.reason, note.message)

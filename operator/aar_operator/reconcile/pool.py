@@ -1,0 +1,77 @@
+"""Where each campaign's hub is: found by its Service and Secret, one client a hub."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+from aar_api.campaign import ResearchCampaign
+from aar_api.wire import Summary
+
+from aar_operator.cluster import Cluster, Manifest, Ref
+from aar_operator.hubs import Hub
+from aar_operator.manifests import hub as manifest
+from aar_operator.manifests.common import part_namespace
+
+
+@dataclass
+class Line:
+    """The line to one campaign's hub."""
+
+    url: str
+    token: str
+    sandbox_url: str
+    hub: Hub
+    opened: int = 0
+    """Generation of the campaign that the hub was last given; 0 for none."""
+    summary: Summary | None = None
+    """What the hub said last; none once it stops answering."""
+
+
+class HubPool:
+    """Lines by campaign UID."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._lines: dict[str, Line] = {}
+
+    async def token(self, campaign: ResearchCampaign) -> str | None:
+        """The operator's token to the campaign's hub, if its Secret is there."""
+        namespace = part_namespace(campaign, "hub")
+        secret = await self._cluster.get(Ref("Secret", namespace, manifest.NAME))
+        return None if secret is None else _secret(secret, "operatorToken")
+
+    async def line(self, campaign: ResearchCampaign) -> Line | None:
+        """The line to the campaign's hub; none until its Service has an address."""
+        service = await self._cluster.get(Ref("Service", part_namespace(campaign, "hub"), manifest.NAME))
+        token = await self.token(campaign)
+        host = (service or {}).get("spec", {}).get("clusterIP")
+        if service is None or token is None or not host:
+            return None
+        ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+        url = f"http://{host}:{ports['operator']}"
+        known = self._lines.get(campaign.metadata.uid)
+        if known is not None and (known.url, known.token) == (url, token):
+            return known
+        if known is not None:
+            await known.hub.close()
+        fresh = Line(url, token, f"http://{host}:{ports['sandbox']}", Hub(url, token))
+        self._lines[campaign.metadata.uid] = fresh
+        return fresh
+
+    async def drop(self, uid: str) -> None:
+        """Forget a campaign that is gone."""
+        line = self._lines.pop(uid, None)
+        if line is not None:
+            await line.hub.close()
+
+    async def close(self) -> None:
+        """Close every line."""
+        for uid in list(self._lines):
+            await self.drop(uid)
+
+
+def _secret(secret: Manifest, key: str) -> str:
+    if key in secret.get("stringData", {}):
+        return str(secret["stringData"][key])
+    return base64.b64decode(secret["data"][key]).decode()
