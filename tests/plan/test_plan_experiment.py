@@ -1,0 +1,173 @@
+"""Planner of experiments: a table of what is seen, and what is to be done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aar_api.campaign import parse as parse_campaign
+from aar_api.experiment import Experiment, parse
+from aar_api.wire import AdmissionAnswer, ExperimentView, IndexOutcome, ScoreView, Summary
+from aar_operator.plan.experiment import after_admission, after_settlement, plan_experiment
+from aar_operator.plan.model import ExperimentSeen, JobView, Plan
+from aar_operator.settings import Settings
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+API = {"apiVersion": "aar.dev/v1alpha1"}
+CAMPAIGN = parse_campaign(
+    API
+    | {
+        "kind": "ResearchCampaign",
+        "metadata": {"name": "c", "namespace": "n", "uid": "u-c"},
+        "spec": {
+            "task": {"name": "chat"},
+            "budget": {"limitUSD": "1"},
+            "experiments": {"parallelism": 2, "maxGPUs": 4},
+        },
+    }
+)
+OPEN = Summary(opened=True, stage="researching")
+JOB = JobView("e-1", "c-r0", "u-j", False, False, False, "", "", (IndexOutcome(index=0, succeeded=False, seconds=3.0),))
+
+
+def experiment(spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **meta: Any) -> Experiment:
+    body = {"campaignRef": "c", "method": {"builtin": "hard-labels"}} | (spec or {})
+    metadata = {"name": "e", "namespace": "n", "uid": "u-e"} | meta
+    return parse(API | {"kind": "Experiment", "metadata": metadata, "spec": body, "status": status or {}})
+
+
+def suspended(campaign: Any) -> Any:
+    return campaign.model_copy(update={"spec": campaign.spec.model_copy(update={"suspend": True})})
+
+
+def did(plan: Plan) -> str:
+    """The plan in one word."""
+    if plan.ask is not None:
+        return "ask"
+    if plan.settle is not None:
+        return f"settle {plan.settle.outcome}"
+    if plan.delete:
+        return "delete " + ",".join(t.kind for t in plan.delete)
+    if plan.merge:
+        return f"merge {plan.merge[0][1]['spec']}"
+    status = plan.experiment_status
+    return "nothing" if status is None else f"{status.phase} {plan.requeue}"
+
+
+SEEN = ExperimentSeen(campaign=CAMPAIGN, summary=OPEN, sandbox_url="http://h:1")
+RUNS = {"jobRef": {"name": "e-1", "uid": "u-j"}, "attempts": 1, "phase": "Running"}
+CASES = {
+    "new one asks the hub": (experiment(), SEEN, "ask"),
+    "no campaign": (experiment(), ExperimentSeen(), "Queued 1.0"),
+    "method's ConfigMap is missing": (experiment(), replace(SEEN, missing="There is no ConfigMap."), "Queued 1.0"),
+    "hub does not answer": (experiment(), replace(SEEN, summary=None), "Pending 1.0"),
+    "hub has no address": (experiment(), replace(SEEN, sandbox_url=None), "Pending 1.0"),
+    "parallelism is used up": (experiment(), replace(SEEN, before=2), "Queued None"),
+    "one place is left": (experiment(), replace(SEEN, before=1), "ask"),
+    "GPUs are used up": (experiment({"resources": {"gpus": 2}}), replace(SEEN, gpus_before=3), "Queued None"),
+    "GPUs suffice": (experiment({"resources": {"gpus": 2}}), replace(SEEN, gpus_before=2), "ask"),
+    "no GPU wanted": (experiment(), replace(SEEN, gpus_before=9), "ask"),
+    "job runs": (experiment(status=RUNS), replace(SEEN, job=JOB, attempt=1), "Running None"),
+    "job made, crash before the status": (experiment(), replace(SEEN, job=JOB, attempt=1), "Running None"),
+    "job ended": (experiment(status=RUNS), replace(SEEN, job=replace(JOB, finished=True)), "settle finished"),
+    "job deleted by hand": (experiment(status=RUNS), SEEN, "ask"),
+    "job deleted again and again": (experiment(status=RUNS | {"attempts": 3}), SEEN, "settle lost"),
+    "cancelled while it runs": (
+        experiment({"desiredState": "Cancelled"}, RUNS),
+        replace(SEEN, job=JOB),
+        "settle cancelled",
+    ),
+    "cancelled before": (experiment({"desiredState": "Cancelled"}), SEEN, "settle cancelled"),
+    "ended, then cancelled": (
+        experiment({"desiredState": "Cancelled"}, RUNS),
+        replace(SEEN, job=replace(JOB, finished=True)),
+        "settle finished",
+    ),
+    "research is over": (
+        experiment(status=RUNS),
+        replace(SEEN, job=JOB, summary=Summary(opened=True, stage="verifying")),
+        "settle cancelled",
+    ),
+    "research is over, replication": (
+        experiment({"purpose": "Replication"}, RUNS),
+        replace(SEEN, job=JOB, summary=Summary(opened=True, stage="verifying")),
+        "Running None",
+    ),
+    "applied by a person too late": (experiment(), replace(SEEN, summary=Summary(opened=True, stage="done")), "ask"),
+    "suspended before it began": (experiment({"desiredState": "Suspended"}), SEEN, "Pending None"),
+    "suspended while it runs": (
+        experiment({"desiredState": "Suspended"}, RUNS),
+        replace(SEEN, job=JOB),
+        "merge {'suspend': True}",
+    ),
+    "campaign is suspended": (
+        experiment(status=RUNS),
+        replace(SEEN, job=JOB, campaign=suspended(CAMPAIGN)),
+        "merge {'suspend': True}",
+    ),
+    "resumed": (experiment(status=RUNS), replace(SEEN, job=replace(JOB, suspended=True)), "merge {'suspend': False}"),
+    "over: Job and Secret go": (experiment(status={"phase": "Complete"}), replace(SEEN, job=JOB), "delete Job,Secret"),
+    "over and cleaned up": (experiment(status={"phase": "Failed"}), SEEN, "nothing"),
+    "deleted": (experiment(deletionTimestamp="2026-01-01T00:00:00Z"), replace(SEEN, job=JOB), "delete Job,Secret"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_first_step(case: str) -> None:
+    one, seen, wanted = CASES[case]
+    assert did(plan_experiment(one, seen, NOW)) == wanted
+
+
+@pytest.mark.parametrize(("attempts", "name"), [(0, "e-1"), (1, "e-2")], ids=["first", "made again"])
+def test_admitted_makes_a_job_with_an_index_a_seed(attempts: int, name: str) -> None:
+    answer = AdmissionAnswer(verdict="admitted", seeds=(5, 6), fetch_token="f", post_token="p", part="r0")
+    plan = after_admission(experiment(status={"attempts": attempts}), SEEN, answer, NOW, Settings())
+    (job,) = plan.create
+    assert (job["kind"], job["metadata"]["name"], job["spec"]["completions"]) == ("Job", name, 2)
+    assert plan.apply[0]["stringData"] == {"fetch": "f", "post": "p"}
+
+
+def test_the_train_step_holds_no_token() -> None:
+    answer = AdmissionAnswer(verdict="admitted", seeds=(5,), fetch_token="f", post_token="p", part="r0")
+    (job,) = after_admission(experiment(), SEEN, answer, NOW, Settings()).create
+    fetch, train = job["spec"]["template"]["spec"]["initContainers"]
+    assert "AAR_TOKEN" in {one["name"] for one in fetch["env"]}
+    assert not {"AAR_TOKEN", "AAR_HUB_URL"} & {one["name"] for one in train["env"]}
+
+
+def test_waits_for_money() -> None:
+    plan = after_admission(experiment(), SEEN, AdmissionAnswer(verdict="wait", message="later"), NOW, Settings())
+    assert did(plan) == "Queued 1.0"
+
+
+def test_refusal_is_final_and_says_why() -> None:
+    answer = AdmissionAnswer(verdict="refused", reason="Duplicate", message="Run before as x.")
+    status = after_admission(experiment(), SEEN, answer, NOW, Settings()).experiment_status
+    assert status is not None
+    told = {c.type: (c.status, c.reason, c.message) for c in status.conditions}
+    assert status.phase == "Failed"
+    assert told["Accepted"] == ("False", "Duplicate", "Run before as x.")
+
+
+VIEW = ExperimentView(name="e", purpose="Exploration", submitted_by="r0", task="chat", label="m", state="scored")
+SCORE = ScoreView(pgr=0.5, stderr=0.1, split="Feedback", n_seeds=1, receipt="sha256:" + "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("view", "phase", "reason"),
+    [
+        (VIEW.model_copy(update={"score": SCORE}), "Complete", "ScoreRecorded"),
+        (VIEW, "Complete", "OutputRecorded"),
+        (VIEW.model_copy(update={"state": "failed", "reason": "SeedFailed", "message": "NaN"}), "Failed", "SeedFailed"),
+        (VIEW.model_copy(update={"state": "failed", "reason": "Odd"}), "Failed", "JobFailed"),
+        (VIEW.model_copy(update={"state": "cancelled"}), "Cancelled", "Cancelled"),
+    ],
+    ids=["scored", "baseline", "failed", "unknown reason", "cancelled"],
+)
+def test_settled(view: ExperimentView, phase: str, reason: str) -> None:
+    status = after_settlement(experiment(status=RUNS), SEEN, view, NOW).experiment_status
+    assert status is not None
+    assert status.phase == phase
+    assert reason in {c.reason for c in status.conditions}
