@@ -119,6 +119,14 @@ class Lab:
             watch=self._watch if self.info.head != "probe" else None,
         )
 
+    def untrained(self) -> Any:
+        """The strong model as `finetune` would begin with it; only a causal LM has learned anything that is of use yet."""
+        import torch
+
+        self._fits += 1
+        torch.manual_seed((self.seed + 7919 * self._fits) % 2**31)
+        return self._strong().fresh()
+
     def predict(self, model: Any, split: Split = "test") -> Float32:
         """P(True) of each row of a split by a model from `finetune`."""
         from aar_lab.heads import base
