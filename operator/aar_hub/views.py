@@ -1,0 +1,96 @@
+"""What is shown of an experiment, to whom."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from aar_api import money
+from aar_api.wire import ExperimentView, LeaderboardRow, ScoreView, SeedView
+
+from aar_hub import records
+from aar_hub.records import Exp
+from aar_hub.store import tables
+
+
+def experiment(tx: sa.Connection, exp: Exp) -> ExperimentView:
+    """One experiment; its score as it may be shown."""
+    posted = records.outputs(tx, exp.name)
+    seeds = tuple(_seed(index, seed, posted.get(index)) for index, seed in enumerate(exp.drawn))
+    return ExperimentView(
+        name=exp.name,
+        purpose=exp.purpose,
+        submitted_by=exp.researcher,
+        task=records.task(tx, exp.task).ref.name,
+        label=exp.label,
+        snapshot=exp.snapshot,
+        builtin=exp.builtin,
+        config=exp.config,
+        control=exp.control,
+        replicates=exp.replicates,
+        state=exp.state,
+        reason=exp.reason,
+        message=exp.message,
+        seeds=seeds,
+        score=score(records.score(tx, exp.name)),
+        audit=exp.audit,
+        audit_message=exp.audit_message,
+        cost_usd=money.format_usd(exp.cost),
+        reserved_usd=money.format_usd(exp.reserved if exp.state == "admitted" else 0),
+        duplicate_of=exp.duplicate_of,
+    )
+
+
+def _seed(index: int, seed: int, row: sa.RowMapping | None) -> SeedView:
+    if row is None:
+        return SeedView(index=index, seed=seed)
+    said = {name: row[name] for name in ("ok", "reason", "message", "log_tail", "seconds")}
+    return SeedView(index=index, seed=seed, **said)
+
+
+def score(row: sa.RowMapping | None) -> ScoreView | None:
+    """A score: on the feedback half what the ladder tells, on the private half the figure itself."""
+    if row is None:
+        return None
+    return ScoreView(
+        pgr=row["shown"],
+        stderr=round(row["stderr"], 4),
+        split=row["split"],
+        n_seeds=row["n_seeds"],
+        receipt=row["receipt"],
+    )
+
+
+def leaderboard(tx: sa.Connection) -> list[LeaderboardRow]:
+    """What exploration has scored, best first by what was shown; of equals, the earlier."""
+    exps, scores = tables.experiments.c, tables.scores.c
+    query = (
+        sa.select(exps.name, exps.researcher, exps.label, exps.builtin, exps.snapshot, exps.config)
+        .add_columns(scores.shown, scores.stderr, scores.n_seeds)
+        .join_from(tables.experiments, tables.scores, exps.name == scores.experiment)
+        .where(exps.purpose == "Exploration")
+        .order_by(scores.shown.desc(), scores.position)
+    )
+    found = records.find_campaign(tx)
+    confirmed = _confirmed({} if found is None else found.verification)
+    return [
+        LeaderboardRow(
+            rank=rank,
+            experiment=row.name,
+            researcher=row.researcher,
+            label=row.label or row.builtin or "",
+            snapshot=row.snapshot,
+            config=row.config,
+            pgr=row.shown,
+            stderr=round(row.stderr, 4),
+            n_seeds=row.n_seeds,
+            confirmed=confirmed.get(row.name),
+        )
+        for rank, row in enumerate(tx.execute(query), start=1)
+    ]
+
+
+def _confirmed(verification: dict[str, object]) -> dict[str, bool]:
+    verdicts = verification.get("confirmed")
+    selected = verification.get("selected")
+    if not isinstance(verdicts, list) or not isinstance(selected, list):
+        return {}
+    return {name: name in verdicts for name in selected}
