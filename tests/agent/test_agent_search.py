@@ -21,6 +21,7 @@ from aar_api.wire import LeaderboardRow
 from agent.smallhub import SmallHub, serving
 
 LOG = logging.getLogger("test")
+ENVIRON = dict(os.environ)  # noqa: TID251  a child process of the test inherits PATH and PYTHONPATH
 
 
 @pytest.fixture(autouse=True)
@@ -168,7 +169,7 @@ def process(url, folder, **env):
         labels.ENV_HUB_URL: url, labels.ENV_TOKEN: "secret", labels.ENV_WORK_DIR: str(folder), labels.ENV_RESEARCHER: "r0"
     }  # fmt: skip
     return subprocess.Popen(
-        [sys.executable, "-m", "aar_agent.main"], env={**os.environ, **known, **env}, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "aar_agent.main"], env={**ENVIRON, **known, **env}, stderr=subprocess.PIPE, text=True
     )
 
 

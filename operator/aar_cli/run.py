@@ -1,0 +1,162 @@
+"""`aar run`: start the operator, show what it says, draw the report."""
+
+from __future__ import annotations
+
+import json
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from aar_cli import documents, figures, page
+from aar_cli.errors import EXIT_COMPLETE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED, BadFile
+from aar_cli.view import View
+
+REFRESH_SECONDS = 0.5
+ROWS = 15
+"""Lines of the table in the terminal; report.md has all."""
+ERROR_TAIL = 2000
+
+
+@dataclass
+class Stop:
+    """Ctrl-C: the first asks, the second kills."""
+
+    child: subprocess.Popen[str]
+    view: View
+    asked: int = field(default=0)
+
+    def __call__(self, *_: object) -> None:
+        """Act on a signal."""
+        self.asked += 1
+        if self.asked > 1:
+            self.child.kill()
+            return
+        self.view.say("Stopping; what is done is kept. Press Ctrl-C again to kill.")
+        self.child.terminate()
+
+
+def run(file: Path, folder: Path | None, port: int | None, gpus: int | None, console: Console) -> int:
+    """Run a campaign to its end; the exit code."""
+    given = documents.read(file)
+    folder = folder or Path("runs") / given.campaign.metadata.name
+    with tempfile.TemporaryDirectory(prefix="aar-") as scratch:
+        text = Path(scratch, "campaign.yaml")
+        text.write_text(given.text(), encoding="utf-8")
+        command = [sys.executable, "-m", "aar_operator.main", "local", "--dir", str(folder), "--campaign", str(text)]
+        command += [] if port is None else ["--port", str(port)]
+        command += [] if gpus is None else ["--gpus", str(gpus)]
+        console.print(f"campaign {given.campaign.metadata.name} in {folder}", highlight=False, soft_wrap=True)
+        with View(console) as view:
+            for notice in given.notices:
+                view.say(notice)
+            code = _watch(command, text, folder, view)
+    if code == EXIT_INTERRUPTED:
+        again = f"aar run {file} --dir {folder}"
+        console.print(f"Stopped. To go on from here, run the same command: {again}", highlight=False, soft_wrap=True)
+    finish(folder, console)
+    return code
+
+
+def _watch(command: list[str], text: Path, folder: Path, view: View) -> int:
+    errors: list[str] = []
+    # A session of its own: Ctrl-C reaches the operator once, from here, not a second time from the terminal.
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    assert child.stderr is not None
+    stop = Stop(child, view)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    lines: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_pump, args=(child.stdout, lines), daemon=True).start()
+    tail: list[str] = []
+    listener = threading.Thread(target=lambda: tail.extend(child.stderr or ()), daemon=True)
+    listener.start()
+    try:
+        _follow(lines, view, errors, text, folder)
+        code = child.wait()
+    finally:
+        if child.poll() is None:
+            child.terminate()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    listener.join(1)
+    for error in errors:
+        view.say(f"error: {error}")
+    if code not in (0, 1, 2, 3, 130) or (code == 1 and not errors and tail and view.campaign is None):
+        if stop.asked:
+            return EXIT_INTERRUPTED
+        view.say(f"error: the operator ended with {code}: {''.join(tail)[-ERROR_TAIL:].strip() or 'it said nothing'}")
+        return EXIT_ENVIRONMENT
+    return code
+
+
+def _follow(lines: queue.Queue[str | None], view: View, errors: list[str], text: Path, folder: Path) -> None:
+    kept = False
+    while True:
+        try:
+            line = lines.get(timeout=REFRESH_SECONDS)
+        except queue.Empty:
+            view.refresh()
+            continue
+        if line is None:
+            return
+        event = _event(line)
+        if event is None:
+            view.say(line.rstrip())
+            continue
+        if event["event"] == "status" and not kept:
+            # Only now: the directory belongs to this run, as the operator holds its lock.
+            shutil.copyfile(text, folder / "campaign.yaml")
+            kept = True
+        if event["event"] == "error":
+            errors.append(event["message"])
+        elif event["event"] == "done":
+            view.say(f"{event['phase']}: {event['message']}".rstrip(": "))
+        else:
+            view.hear(event)
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None
+
+
+def _pump(stream: IO[str], lines: queue.Queue[str | None]) -> None:
+    for line in stream:
+        lines.put(line)
+    lines.put(None)
+
+
+def finish(folder: Path, console: Console) -> int:
+    """Draw what is there to draw and show the table."""
+    try:
+        report = page.read(folder)
+    except BadFile:
+        return EXIT_COMPLETE
+    written = page.write(report, folder)
+    for head, rows in ((figures.BASELINE_HEAD, figures.baselines(report)), (figures.HEAD, figures.rows(report, ROWS))):
+        table = Table(*head)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    console.print("Written: " + ", ".join(map(str, written)), highlight=False, soft_wrap=True)
+    return EXIT_COMPLETE
