@@ -64,7 +64,9 @@ def read_predictions(data: bytes, rows: Mapping[str, int]) -> dict[str, Array]:
     for name, array in found.items():
         _check_numbers(name, array)
         if array.shape != (rows[name],):
-            raise _invalid(f"{name} has shape {array.shape}, but one number a row is wanted: ({rows[name]},), in row order.")
+            raise _invalid(
+                f"{name} has shape {array.shape}, but one number a row is wanted: ({rows[name]},), in row order."
+            )
         _check_range(name, array)
     return {name: array.astype(np.float32) for name, array in found.items()}
 
@@ -91,7 +93,9 @@ def _read(data: bytes, names: list[str], limit: int) -> dict[str, Array]:
             # A few kilobytes of zip can promise terabytes: the promise is read first.
             size = sum(entry.file_size for entry in archive.infolist())
         if size > limit:
-            raise _invalid(f"The output unpacks to {size} bytes, more than the {limit} it can need: post the arrays asked for only.")
+            raise _invalid(
+                f"The output unpacks to {size} bytes, more than the {limit} it can need: post the arrays asked for only."
+            )
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             missing = [name for name in names if name not in arrays]
             if missing:
@@ -109,7 +113,9 @@ def _check_numbers(name: str, array: Array) -> None:
 def _check_range(name: str, array: Array) -> None:
     bad = np.flatnonzero(~np.isfinite(array))
     if bad.size:
-        raise _invalid(f"{name} is {array[bad[0]]} at row {bad[0]} ({bad.size} such rows), but every P(True) must be finite.")
+        raise _invalid(
+            f"{name} is {array[bad[0]]} at row {bad[0]} ({bad.size} such rows), but every P(True) must be finite."
+        )
     bad = np.flatnonzero((array < 0) | (array > 1))
     if bad.size:
         raise _invalid(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import get_args
 
 import jwt
-
 from aar_api.wire import Role
+
 from aar_hub import records
 from aar_hub.errors import Refused, Unauthorized
 from aar_hub.hub import Hub
@@ -49,7 +49,9 @@ def authenticate(hub: Hub, header: str) -> Caller:
     try:
         claims = jwt.decode(token, hub.keys.derive("tokens"), algorithms=[ALGORITHM], options={"require": ["sub"]})
     except jwt.InvalidTokenError as error:
-        raise Unauthorized("Unauthorized", f"The token is not one of this hub's ({error}): use the one it was started with.") from error
+        raise Unauthorized(
+            "Unauthorized", f"The token is not one of this hub's ({error}): use the one it was started with."
+        ) from error
     caller = Caller(str(claims["role"]), str(claims["sub"]))
     _check_alive(hub, caller, str(claims["campaign"]))
     return caller
@@ -61,11 +63,14 @@ def _check_alive(hub: Hub, caller: Caller, campaign_uid: str) -> None:
         if campaign is None or campaign.uid != campaign_uid:
             raise Unauthorized("Unauthorized", "The token belongs to another campaign: use the one of this campaign.")
         if caller.role == "researcher" and campaign.stage not in ("preparing", "researching"):
-            raise Unauthorized("CampaignFinished", f"Research has ended (stage {campaign.stage}), and the token with it: stop.")
+            raise Unauthorized(
+                "CampaignFinished", f"Research has ended (stage {campaign.stage}), and the token with it: stop."
+            )
         if caller.role in LAB_ROLES:
             found = records.find_experiment(tx, caller.subject)
             if found is None or found.state != "admitted":
                 state = "unknown" if found is None else found.state
                 raise Unauthorized(
-                    "Unauthorized", f"Experiment {caller.subject!r} is {state}: its token is valid only while it runs; stop."
+                    "Unauthorized",
+                    f"Experiment {caller.subject!r} is {state}: its token is valid only while it runs; stop.",
                 )

@@ -1,107 +1,71 @@
-"""A task's items to the files of a bundle, and files to the tar that a lab gets. The labels' own files never leave but to a baseline."""
+"""The bundle as it travels: a tar with what its reader may see, and the weak labels of its own index only."""
 
 from __future__ import annotations
 
 import io
-import json
 import tarfile
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from aar_api import digest, files
+from aar_api import files
+from aar_api.experiment import Control
 
-from aar_hub.domain import rows
-from aar_hub.tasks import Item, Task
+from aar_hub import arrays
+from aar_hub.domain import seeds
+from aar_hub.errors import Conflict
+from aar_hub.hub import Hub
+from aar_hub.records import Exp, TaskRow
 
-Array = npt.NDArray[Any]
-GROUPS = "groups.json"
-TRUTH = "truth.npy"
+
+def of_method(hub: Hub, exp: Exp, task: TaskRow, index: int) -> bytes:
+    """What a method sees: texts, features and one set of weak labels."""
+    parts = _public(hub, task)
+    parts[files.WEAK_LABELS] = arrays.pack_one(_weak(hub, exp, task, index))
+    return _tar(parts)
 
 
-def build(task: Task) -> tuple[files.BundleInfo, dict[str, bytes]]:
-    """Read the data and lay it out; the same task always gives the same files.
+def of_baseline(hub: Hub, task: TaskRow) -> bytes:
+    """What a baseline sees: true labels too, but of no test row."""
+    parts = _public(hub, task)
+    parts[files.LABELLED_ROWS] = hub.blobs.get(task.blobs["labelled"])
+    parts[files.TRAIN_LABELS] = hub.blobs.get(task.blobs["train_labels"])
+    if "weak_features" in task.blobs:
+        parts[files.WEAK_FEATURES] = hub.blobs.get(task.blobs["weak_features"])
+    return _tar(parts)
 
-    Raises:
-        InvalidInput: the data package is missing, or holds fewer items than asked for.
-    """
-    items = task.build()
-    splits = {"labelled": items.labelled, "train": items.train, "test": items.test}
-    key = rows.data_digest([[(one.question, one.choice) for one in split] for split in splits.values()])
-    laid = {name: _ordered(key, name, split) for name, split in splits.items()}
-    data = {
-        files.TRAIN_ROWS: _jsonl(laid["train"], False),
-        files.TEST_ROWS: _jsonl(laid["test"], False),
-        files.LABELLED_ROWS: _jsonl(laid["labelled"], True),
-        files.TRAIN_LABELS: npy(np.array([item.label for _, item in laid["train"]])),
-        TRUTH: npy(np.array([item.label for _, item in laid["test"]])),
-        GROUPS: json.dumps([item.group for _, item in laid["test"]]).encode(),
+
+def _public(hub: Hub, task: TaskRow) -> dict[str, bytes]:
+    if task.info is None:
+        raise Conflict("Preparing", f"The task {task.ref.name!r} is still being built: ask again in a second.")
+    parts = {
+        files.BUNDLE_JSON: task.info.model_dump_json(by_alias=True).encode(),
+        files.TRAIN_ROWS: hub.blobs.get(task.blobs["train"]),
+        files.TEST_ROWS: hub.blobs.get(task.blobs["test"]),
     }
-    about = {name: digest.of_bytes(content) for name, content in data.items()}
-    models = [task.weak.dump(), task.strong.dump(), task.optimiser.dump(), task.head, task.max_tokens, task.pairing]
-    info = files.BundleInfo(
-        task=task.name,
-        digest=digest.of_json([about, models]),
-        pairing=task.pairing,
-        head=task.head,
-        strong=task.strong,
-        weak=task.weak,
-        optimiser=task.optimiser,
-        max_tokens=task.max_tokens,
-        n_train=len(laid["train"]),
-        n_test=len(laid["test"]),
-    )
-    return info, data
+    if "features" in task.blobs:
+        parts[files.FEATURES] = hub.blobs.get(task.blobs["features"])
+    return parts
 
 
-def _ordered(key: str, split: str, items: Sequence[Item]) -> list[tuple[str, Item]]:
-    texts = [(one.question, one.choice) for one in items]
-    return [(mark, items[position]) for position, mark in rows.shuffled(key, split, texts)]
+def _weak(hub: Hub, exp: Exp, task: TaskRow, index: int) -> arrays.Array:
+    address = task.blobs[f"teacher:{exp.weak_offset + index}"]
+    weak = arrays.unpack(hub.blobs.get(address))["train"].astype(np.float32)
+    return weak if exp.control is None else _spoiled(hub, exp, exp.control, index, weak)
 
 
-def _jsonl(laid: Sequence[tuple[str, Item]], with_label: bool) -> bytes:
-    lines = (
-        files.Row(id=mark, question=item.question, choice=item.choice, label=item.label if with_label else None).dump()
-        for mark, item in laid
-    )
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+def _spoiled(hub: Hub, exp: Exp, control: Control, index: int, weak: arrays.Array) -> arrays.Array:
+    """Weak labels of a control; the lab cannot tell them from others."""
+    if control == "NoWeakLabels":
+        return np.full_like(weak, 0.5)
+    seed = seeds.draw(hub.keys.derive("controls"), exp.name, index + 1)[index]
+    shuffled: arrays.Array = np.random.default_rng(seed).permutation(weak)
+    return shuffled
 
 
-def tar(content: Mapping[str, bytes]) -> bytes:
-    """An archive without times or owners: the same files give the same bytes."""
+def _tar(parts: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name in sorted(content):
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in parts.items():
             entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content[name]), 0o644
-            archive.addfile(entry, io.BytesIO(content[name]))
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
     return buffer.getvalue()
-
-
-def npy(array: Array) -> bytes:
-    """An array as .npy."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def npz(arrays: Mapping[str, Array]) -> bytes:
-    """Arrays as .npz."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def load(data: bytes) -> Any:
-    """An array, or the arrays of an archive, without pickles."""
-    found = np.load(io.BytesIO(data), allow_pickle=False)
-    return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
-
-
-def features(arrays: Mapping[str, Array]) -> tuple[bytes, bytes]:
-    """(features.npz of the strong encoder, weak_features.npz) from what the features baseline posted."""
-    halves = []
-    for prefix in ("strong_", "weak_"):
-        halves.append(npz({name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}))
-    return halves[0], halves[1]

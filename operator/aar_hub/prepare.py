@@ -1,106 +1,89 @@
-"""From the name of a task to a bundle with weak labels, floor and ceiling: build, then baselines one after another, from the cache if it has them."""
+"""From a task's name to a bundle and sealed labels. No model is run here."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import sqlalchemy as sa
-from aar_api import digest
-from aar_api.campaign import TaskRef
-from aar_api.errors import AarError
+from aar_api import digest, files
+from aar_api.errors import InvalidInput
+from aar_api.files import BundleInfo, Row
 
-from aar_hub import bundles, records, requests, tasks
-from aar_hub.domain import ledger
+from aar_hub import arrays, records, tasks
+from aar_hub.domain import rows
 from aar_hub.hub import Hub
-from aar_hub.records import Campaign, TaskRow
+from aar_hub.records import TaskRow
 from aar_hub.store import tables
-
-FEATURES, TEACHER, CEILING = "features", "teacher", "ceiling"
-
-
-def add(tx: sa.Connection, ref: TaskRef, main: bool) -> str:
-    """Have a task prepared; its key."""
-    key = digest.of_json(ref.dump())
-    known = tx.execute(sa.select(tables.tasks.c.key).where(tables.tasks.c.key == key)).first()
-    if known is None:
-        tx.execute(sa.insert(tables.tasks).values(key=key, ref=ref.dump(), main=main, blobs={}))
-    return key
+from aar_hub.tasks import Item, Task
 
 
-def advance(hub: Hub) -> None:
-    """Take every task as far as it goes without a baseline that is still running."""
+def build_missing(hub: Hub) -> None:
+    """Build every task of the campaign that is not built yet; one that cannot be ends the campaign before it costs anything."""
     with hub.db.read() as tx:
-        campaign, todo = records.find_campaign(tx), [row for row in records.all_tasks(tx) if not row.failed]
-    if campaign is None:
-        return
-    for row in todo:
-        if not row.built:
-            _build(hub, row)
-        if not row.ready:
-            _baselines(hub, campaign, row.key)
-
-
-def _build(hub: Hub, row: TaskRow) -> None:
-    try:
-        info, content = bundles.build(tasks.resolve(row.ref.name, row.ref.params))
-    except AarError as error:
-        _write(hub, row.key, failed=str(error))
-        return
-    blobs = {name: hub.blobs.put(data) for name, data in content.items()}
-    _write(hub, row.key, built=True, info=info.dump(), blobs=blobs, sealed=digest.of_json(blobs))
-
-
-def _write(hub: Hub, key: str, **values: Any) -> None:
-    with hub.db.write() as tx:
-        tx.execute(sa.update(tables.tasks).where(tables.tasks.c.key == key).values(**values))
-
-
-def _baselines(hub: Hub, campaign: Campaign, key: str) -> None:
-    with hub.db.read() as tx:
-        row = records.task(tx, key)
-    if row.info is None:
-        return
-    wanted = {TEACHER: ledger.weak_sets(campaign.spec), CEILING: campaign.spec.evaluation.baseline_seeds}
-    if row.info.head == "probe":
-        wanted = {FEATURES: 1} | wanted
-    for role, seeds in wanted.items():
-        if role in row.blobs:
-            continue
-        cached = hub.cache.get(_cache_key(hub, row, role, seeds))
-        if cached is not None:
-            keep(hub, key, role, cached)
-            continue
+        missing = [row for row in records.all_tasks(tx) if not row.built and not row.failed]
+    for row in missing:
+        values = _build(hub, row)
         with hub.db.write() as tx:
-            requests.baseline(tx, campaign, row, role, seeds)
-        if role == FEATURES:
-            return  # the others train on the features
-    with hub.db.read() as tx:
-        done = set(wanted) <= set(records.task(tx, key).blobs)
-    if done:
-        _write(hub, key, ready=True)
+            tx.execute(sa.update(tables.tasks).where(tables.tasks.c.key == row.key).values(**values))
+            if values.get("failed"):
+                records.change_campaign(tx, failed=values["failed"])
 
 
-def settled(hub: Hub, key: str, role: str, arrays: list[dict[str, Any]]) -> None:
-    """Keep what the seeds of a baseline posted, here and in the cache."""
-    names = arrays[0]
-    data = bundles.npz(names if role == FEATURES else {name: np.stack([one[name] for one in arrays]) for name in names})
-    with hub.db.read() as tx:
-        row = records.task(tx, key)
-    hub.cache.put(_cache_key(hub, row, role, len(arrays)), data)
-    keep(hub, key, role, data)
+def _build(hub: Hub, row: TaskRow) -> Mapping[str, object]:
+    try:
+        task = tasks.resolve(row.ref.name, row.ref.params)
+        items = task.build()
+    except InvalidInput as error:
+        return {"failed": str(error)}
+    splits = {"train": items.train, "test": items.test, "labelled": items.labelled}
+    key = rows.data_digest([[(item.question, item.choice) for item in split] for split in splits.values()])
+    ordered = {name: _ordered(key, name, split) for name, split in splits.items()}
+    public = {name: _lines(ordered[name], labels=False) for name in files.SPLITS}
+    sealed = hub.blobs.put(_sealed(ordered))
+    blobs = {name: hub.blobs.put(data) for name, data in public.items()}
+    blobs["labelled"] = hub.blobs.put(_lines(ordered["labelled"], labels=True))
+    labels = np.array([item.label for _, item in ordered["train"]], dtype=np.bool_)
+    blobs["train_labels"] = hub.blobs.put(arrays.pack_one(labels))
+    blobs["n_labelled"] = str(len(items.labelled))
+    return {"built": True, "info": _info(task, blobs, items).dump(), "sealed": sealed, "blobs": blobs}
 
 
-def keep(hub: Hub, key: str, role: str, data: bytes) -> None:
-    """Add a baseline's output to its task."""
-    more = {role: hub.blobs.put(data)}
-    if role == FEATURES:
-        strong, weak = bundles.features(bundles.load(data))
-        more |= {"features.npz": hub.blobs.put(strong), "sealed/weak_features.npz": hub.blobs.put(weak)}
-    with hub.db.write() as tx:
-        blobs = dict(records.task(tx, key).blobs) | more
-        tx.execute(sa.update(tables.tasks).where(tables.tasks.c.key == key).values(blobs=blobs))
+def _ordered(key: str, split: str, items: Sequence[Item]) -> list[tuple[str, Item]]:
+    texts = [(item.question, item.choice) for item in items]
+    return [(name, items[position]) for position, name in rows.shuffled(key, split, texts)]
 
 
-def _cache_key(hub: Hub, row: TaskRow, role: str, seeds: int) -> list[Any]:
-    return ["baseline", row.info.digest if row.info else "", role, seeds, hub.settings.lab_version]
+def _lines(items: list[tuple[str, Item]], *, labels: bool) -> bytes:
+    found = (
+        Row(id=name, question=item.question, choice=item.choice, label=item.label if labels else None) for name, item in items
+    )
+    return b"".join(json.dumps(row.dump(), ensure_ascii=False).encode("utf-8", "replace") + b"\n" for row in found)
+
+
+def _sealed(ordered: Mapping[str, list[tuple[str, Item]]]) -> bytes:
+    test = ordered["test"]
+    return digest.canonical_json(
+        {
+            "test": [int(item.label) for _, item in test],
+            "groups": [item.group for _, item in test],
+            "train": [int(item.label) for _, item in ordered["train"]],
+            "labelled": [int(item.label) for _, item in ordered["labelled"]],
+        }
+    )
+
+
+def _info(task: Task, blobs: Mapping[str, str], items: tasks.Items) -> BundleInfo:
+    known = {
+        "task": task.name,
+        "pairing": task.pairing,
+        "head": task.head,
+        "strong": task.strong.dump(),
+        "weak": task.weak.dump(),
+        "optimiser": task.optimiser.dump(),
+        "max_tokens": task.max_tokens,
+        "n_train": len(items.train),
+        "n_test": len(items.test),
+    }
+    return BundleInfo.model_validate(known | {"digest": digest.of_json([known, blobs["train"], blobs["test"]])})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-
 from aar_api import money
 from aar_api.campaign import Spend
+
 from aar_hub.domain.ledger import Balance
 from aar_hub.errors import Refused
 from aar_hub.hub import Hub
@@ -21,7 +21,9 @@ def balance(tx: sa.Connection, campaign: Campaign) -> Balance:
     sums = _sums(tx)
     held = {account: micros for (entry, account), micros in sums.items() if entry == "reserve"}
     spent = sum(micros for (entry, _), micros in sums.items() if entry == "settle")
-    return Balance(money.parse_usd(campaign.spec.budget.limit_usd), spent, sum(held.values()), held.get(VERIFICATION, 0))
+    return Balance(
+        money.parse_usd(campaign.spec.budget.limit_usd), spent, sum(held.values()), held.get(VERIFICATION, 0)
+    )
 
 
 def spend(tx: sa.Connection) -> Spend:
@@ -39,7 +41,9 @@ def spend(tx: sa.Connection) -> Spend:
 
 def _sums(tx: sa.Connection) -> dict[tuple[str, str], int]:
     table = tables.ledger
-    query = sa.select(table.c.entry, table.c.account, sa.func.sum(table.c.micros)).group_by(table.c.entry, table.c.account)
+    query = sa.select(table.c.entry, table.c.account, sa.func.sum(table.c.micros)).group_by(
+        table.c.entry, table.c.account
+    )
     return {(entry, account): int(micros) for entry, account, micros in tx.execute(query)}
 
 
@@ -47,7 +51,14 @@ def write(tx: sa.Connection, key: str, entry: str, account: str, micros: int, ex
     """Add a row, unless its key is there already. A release is a negative reservation."""
     known = tx.execute(sa.select(tables.ledger.c.id).where(tables.ledger.c.key == key)).first()
     if known is None and micros != 0:
-        values = {"key": key, "entry": entry, "account": account, "experiment": experiment, "micros": micros, "created": Hub.now()}
+        values = {
+            "key": key,
+            "entry": entry,
+            "account": account,
+            "experiment": experiment,
+            "micros": micros,
+            "created": Hub.now(),
+        }
         tx.execute(sa.insert(tables.ledger).values(values))
 
 
@@ -76,10 +87,9 @@ def release_verification(tx: sa.Connection, campaign: Campaign) -> None:
     write(tx, "verification:end", "reserve", VERIFICATION, -balance(tx, campaign).verification)
 
 
-def reserve(tx: sa.Connection, experiment: str, amount: int, from_verification: bool) -> None:
-    """Hold an amount for an experiment; the caller has decided in this transaction that it fits."""
-    if from_verification:
-        write(tx, f"draw:{experiment}", "reserve", VERIFICATION, -amount, experiment)
+def reserve(tx: sa.Connection, experiment: str, amount: int, from_verification: int) -> None:
+    """Hold an amount for an experiment, part of it taken from what verification holds; the caller has decided in this transaction that it fits."""
+    write(tx, f"draw:{experiment}", "reserve", VERIFICATION, -from_verification, experiment)
     write(tx, f"reserve:{experiment}", "reserve", EXPERIMENT, amount, experiment)
 
 
@@ -89,4 +99,4 @@ def settle(tx: sa.Connection, experiment: str, held: int, cpu: int, gpu: int, *,
     write(tx, f"settle:{experiment}:cpu", "settle", "cpu", cpu, experiment)
     write(tx, f"settle:{experiment}:gpu", "settle", "gpu", gpu, experiment)
     if to_verification:
-        write(tx, f"saved:{experiment}", "reserve", VERIFICATION, held - cpu - gpu, experiment)
+        write(tx, f"saved:{experiment}", "reserve", VERIFICATION, max(0, held - cpu - gpu), experiment)

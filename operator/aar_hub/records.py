@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
-
 from aar_api.base import Scalar
 from aar_api.campaign import CampaignSpec, TaskRef
 from aar_api.files import BundleInfo
+
 from aar_hub.errors import Conflict, NotFound
 from aar_hub.store import tables
 
@@ -97,7 +97,9 @@ def find_campaign(tx: sa.Connection) -> Campaign | None:
     if row is None:
         return None
     values = {field.name: row[field.name] for field in fields(Campaign)}
-    return Campaign(**values | {"spec": CampaignSpec.model_validate(row["spec"]), "verification": row["verification"] or {}})
+    return Campaign(
+        **values | {"spec": CampaignSpec.model_validate(row["spec"]), "verification": row["verification"] or {}}
+    )
 
 
 def campaign(tx: sa.Connection) -> Campaign:

@@ -13,6 +13,8 @@ Verdict = Literal["yes", "wait", "no"]
 
 CONTROL_SEEDS = 2
 """A control is there to fail visibly; two seeds show that and cost little."""
+ATTEMPTS = 2
+"""Times that an index may run: the Jobs of experiments have a back-off limit of 1, and both runs are paid for."""
 CONTROLS = ("PermutedWeakLabels", "NoWeakLabels")
 
 
@@ -59,7 +61,7 @@ def split_cost(seconds: float, resources: Resources, prices: Prices) -> tuple[in
     return cpu, gpu
 
 
-def worst_case(seeds: int, deadline: int, resources: Resources, prices: Prices, attempts: int = 1) -> int:
+def worst_case(seeds: int, deadline: int, resources: Resources, prices: Prices, attempts: int = ATTEMPTS) -> int:
     """Price of an experiment whose every seed runs to the deadline, in every attempt."""
     return attempts * seeds * sum(split_cost(deadline, resources, prices))
 

@@ -62,6 +62,13 @@ def anyone(sources: Sequence[Source], rng: random.Random) -> list[Pair]:
     return pairs
 
 
+def matcher(params: Params, candidates: int | None = None) -> Matcher:
+    """The matcher that `negatives` asks for."""
+    from aar_hub.tasks._alike import alike  # scikit-learn takes a second to import: only if it is used
+
+    return alike(candidates) if params.negatives == "hard" else anyone
+
+
 def split(task: str, sources: Sequence[Source], params: Params, match: Matcher) -> Items:
     """Deal whole groups to the splits, pair off within each split, and toss the coins.
 
@@ -112,3 +119,27 @@ def _rows(pairs: Sequence[Pair], rng: random.Random) -> tuple[Item, ...]:
         asks, other = pair if rng.random() < 0.5 else pair[::-1]
         rows.append(Item(asks.group, asks.question, asks.choice if label else other.choice, label))
     return tuple(rows)
+
+
+def half_true(items: Sequence[Item], n: int, rng: random.Random) -> tuple[Item, ...]:
+    """n of the items in random order, half of them True (one more False than True if n is odd).
+
+    Raises:
+        InvalidInput: one class has too few.
+    """
+    right, wrong = ([item for item in items if item.label is label] for label in (True, False))
+    wanted = (n // 2, n - n // 2)
+    if len(right) < wanted[0] or len(wrong) < wanted[1]:
+        raise InvalidInput(
+            f"A split of {n} rows needs {wanted[1]} of each class, but there are {len(right)} True and {len(wrong)} False: ask for fewer."
+        )
+    drawn = rng.sample(right, wanted[0]) + rng.sample(wrong, wanted[1])
+    rng.shuffle(drawn)
+    return tuple(drawn)
+
+
+def no_hard_negatives(task: str) -> InvalidInput:
+    """The error for a task whose labels come with the data."""
+    return InvalidInput(
+        f"Parameter negatives of task {task!r} is 'hard', but its labels come with the data and no choice is swapped: use 'simple'."
+    )

@@ -51,8 +51,10 @@ def _defaults(spec: Spec, chosen: Mapping[str, Scalar]) -> dict[str, Scalar]:
     optimiser = OPTIMISERS.get(head, spec.probe) if isinstance(head, str) else spec.probe  # type: ignore[call-overload]
     defaults = dict(spec.defaults) | optimiser.model_dump()
     if "weak_model" in chosen:
-        # How many layers make a weak model is known only of the default one.
+        # How many layers to keep is known only of the default models.
         defaults.pop("weak_layers", None)
+    if "strong_model" in chosen:
+        defaults.pop("strong_layers", None)
     return defaults
 
 

@@ -1,0 +1,186 @@
+"""Scores from posted predictions: loads what the formulas in `domain.scoring` need, and what else follows from a score."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from aar_api import digest, money
+
+from aar_hub import arrays, records, snapshots
+from aar_hub.domain import audits, duplicates, halves, ladder, scoring
+from aar_hub.domain.scoring import Estimate, Floats
+from aar_hub.hub import Hub
+from aar_hub.records import Exp, TaskRow
+from aar_hub.store import tables
+
+Split = Literal["Feedback", "Private"]
+SPLITS: tuple[Split, Split] = ("Feedback", "Private")
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """Truth, floor and ceiling of a task."""
+
+    truth: npt.NDArray[np.bool_]
+    groups: npt.NDArray[np.int64]
+    feedback: npt.NDArray[np.bool_]
+    weak: arrays.Array
+    ceiling: arrays.Array
+
+    def mask(self, split: Split) -> npt.NDArray[np.bool_]:
+        """Test rows of a half."""
+        return self.feedback if split == "Feedback" else ~self.feedback
+
+    def right(self, predictions: arrays.Array, split: Split) -> Floats:
+        """Correctness on a half."""
+        mask = self.mask(split)
+        return scoring.correctness(predictions[:, mask], self.truth[mask])
+
+    def codes(self, split: Split) -> npt.NDArray[np.int64]:
+        """Problem of each row of a half."""
+        return self.groups[self.mask(split)]
+
+    @cached_property
+    def pooled(self) -> float:
+        """Seed variance assumed for one seed of a method: that of the models whose seeds are known best."""
+        every = (scoring.correctness(one, self.truth) for one in (self.weak, self.ceiling))
+        return scoring.pool([scoring.seed_variance(one) for one in every])
+
+    def floor(self, split: Split) -> Estimate:
+        """W."""
+        return scoring.accuracy(self.right(self.weak, split), self.codes(split), self.pooled)
+
+    def top(self, split: Split) -> Estimate:
+        """C."""
+        return scoring.accuracy(self.right(self.ceiling, split), self.codes(split), self.pooled)
+
+    def gap(self, split: Split) -> float:
+        """C - W."""
+        return self.top(split).value - self.floor(split).value
+
+    def pgr(self, predictions: arrays.Array, split: Split) -> Estimate:
+        """PGR of a method."""
+        right = (self.right(one, split) for one in (predictions, self.weak, self.ceiling))
+        method, weak, ceiling = right
+        return scoring.pgr(method, weak, ceiling, self.codes(split), self.pooled)
+
+    def check_gap(self, split: Split) -> None:
+        """Raise UndefinedPgr if there is no gap to recover."""
+        self.pgr(self.ceiling, split)
+
+    def lead(self, first: arrays.Array, second: arrays.Array, split: Split) -> Estimate:
+        """Paired difference of two methods, in PGR; W and C cancel but for the scale."""
+        found = scoring.paired(self.right(first, split), self.right(second, split), self.codes(split), self.pooled)
+        gap = self.gap(split)
+        return Estimate(found.value / gap, found.stderr / gap)
+
+
+def yardstick(hub: Hub, task: TaskRow) -> Yardstick:
+    """The yardstick of a task whose baselines are in."""
+    assert task.sealed is not None, "only a built task has baselines"
+    sealed = json.loads(hub.blobs.get(task.sealed))
+    _, groups = np.unique(np.array(sealed["groups"]), return_inverse=True)
+    return Yardstick(
+        truth=np.array(sealed["test"], dtype=np.bool_),
+        groups=groups.astype(np.int64),
+        feedback=halves.feedback(hub.keys.derive("halves"), sealed["groups"]),
+        weak=arrays.stack_tests(hub.blobs, _addresses(task, "teacher")),
+        ceiling=arrays.stack_tests(hub.blobs, _addresses(task, "ceiling")),
+    )
+
+
+def _addresses(task: TaskRow, role: str) -> list[str]:
+    found = {int(name.partition(":")[2]): blob for name, blob in task.blobs.items() if name.startswith(f"{role}:")}
+    return [found[index] for index in sorted(found)]
+
+
+def predictions(tx: sa.Connection, hub: Hub, exp: Exp) -> arrays.Array:
+    """What an experiment's lab Job posted, (seeds, test rows)."""
+    posted = records.outputs(tx, exp.name)
+    return arrays.stack_tests(hub.blobs, [posted[index]["blob"] for index in range(exp.seeds)])
+
+
+def score(tx: sa.Connection, hub: Hub, exp: Exp, image: str) -> None:
+    """Score an experiment whose every seed has posted: once, in the transaction that settles it."""
+    task = records.task(tx, exp.task)
+    stick, found = yardstick(hub, task), predictions(tx, hub, exp)
+    split: Split = "Feedback" if exp.purpose == "Exploration" else "Private"
+    estimate = stick.pgr(found, split)
+    values = {"split": split, "pgr": estimate.value, "stderr": estimate.stderr, "n_seeds": exp.seeds}
+    values |= {"shown": round(estimate.value, 4), "best": False}
+    if split == "Feedback":
+        values |= _told(tx, hub, exp, stick, found, estimate)
+    values["receipt"] = _receipt(tx, hub, exp, task, image, values)
+    position = tx.execute(sa.select(sa.func.count()).select_from(tables.scores)).scalar_one()
+    tx.execute(sa.insert(tables.scores).values(experiment=exp.name, position=position, **values))
+    _audit(tx, hub, exp, stick, found, estimate.value)
+
+
+def _told(
+    tx: sa.Connection, hub: Hub, exp: Exp, stick: Yardstick, found: arrays.Array, estimate: Estimate
+) -> dict[str, object]:
+    """What the submitter is told: the earlier answer for a near-duplicate, else what the ladder gives."""
+    earlier = {
+        one.name: predictions(tx, hub, one)
+        for one in records.experiments(
+            tx, tables.experiments.c.purpose == "Exploration", tables.experiments.c.state == "scored"
+        )
+        if one.task == exp.task and one.name != exp.name
+    }
+    twin = duplicates.nearest(found, earlier)
+    if twin is not None:
+        known = records.score(tx, twin)
+        assert known is not None, "a scored experiment has a score"
+        records.change(tx, exp.name, duplicate_of=twin)
+        return {"shown": known["shown"], "stderr": known["stderr"], "copied_from": twin}
+    best = incumbent(tx)
+    if best is None:
+        rung = ladder.climb(estimate.value, 0.0, None)
+    else:
+        step = stick.lead(found, earlier[best["experiment"]], "Feedback").stderr
+        rung = ladder.climb(estimate.value, step, best["shown"])
+    return {"shown": rung.shown, "best": rung.best}
+
+
+def incumbent(tx: sa.Connection) -> sa.RowMapping | None:
+    """The ladder's best so far."""
+    scores = tables.scores
+    query = sa.select(scores).where(scores.c.best).order_by(scores.c.position.desc())
+    return tx.execute(query).mappings().first()
+
+
+def _receipt(tx: sa.Connection, hub: Hub, exp: Exp, task: TaskRow, image: str, values: dict[str, object]) -> str:
+    """Digest of the chain from code to score; the receipt itself is a blob."""
+    assert task.info is not None
+    posted = records.outputs(tx, exp.name)
+    receipt = {
+        "experiment": exp.name,
+        "uid": exp.uid,
+        "purpose": exp.purpose,
+        "snapshot": exp.snapshot,
+        "builtin": exp.builtin,
+        "config": exp.config,
+        "control": exp.control,
+        "image": image,
+        "bundle": task.info.digest,
+        "baselines": {name: blob for name, blob in task.blobs.items() if ":" in name},
+        "seeds": exp.drawn,
+        "weakSets": [exp.weak_offset + index for index in range(exp.seeds)],
+        "job": exp.job,
+        "predictions": [posted[index]["blob"] for index in range(exp.seeds)],
+        "score": values,
+        "costUSD": money.format_usd(exp.cost),
+    }
+    return hub.blobs.put(digest.canonical_json(receipt))
+
+
+def _audit(tx: sa.Connection, hub: Hub, exp: Exp, stick: Yardstick, found: arrays.Array, pgr: float) -> None:
+    code = {} if exp.snapshot is None else dict(snapshots.get(tx, hub, exp.snapshot).files)
+    findings = audits.run(audits.Evidence(files=code, predictions=found, ceiling=stick.ceiling, pgr=pgr))
+    records.change(tx, exp.name, audit="Suspect" if findings else "Clean", audit_message="; ".join(findings))

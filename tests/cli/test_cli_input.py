@@ -1,0 +1,70 @@
+"""Bad files end in one sentence and exit code 2; every example is a good one."""
+
+from pathlib import Path
+
+import pytest
+from aar_cli.main import main
+
+ROOT = Path(__file__).parents[2]
+GOOD = """\
+apiVersion: aar.dev/v1alpha1
+kind: ResearchCampaign
+metadata: {name: c}
+spec:
+  task: {name: chat}
+  budget: {limitUSD: "1.00"}
+"""
+OWN = """\
+---
+apiVersion: aar.dev/v1alpha1
+kind: Experiment
+metadata: {name: mine}
+spec:
+  campaignRef: c
+  method: {configMap: {name: m, key: method.py}}
+"""
+BAD = {
+    "empty": ("", "is empty"),
+    "only a comment": ("# nothing\n", "is empty"),
+    "no YAML": ("a: [1\n", "is no YAML"),
+    "a list": ("- 1\n", "line 1: a document is list"),
+    "unknown kind": (GOOD.replace("ResearchCampaign", "Pod"), "line 2: kind is 'Pod'"),
+    "two campaigns": (GOOD + "---\n" + GOOD, "holds 2 ResearchCampaigns"),
+    "no campaign": ("kind: ConfigMap\nmetadata: {name: m}\ndata: {a: b}\n", "holds 0 ResearchCampaigns"),
+    "misspelt field": (GOOD + "  experimnts: {seeds: 1}\n", "line 7: spec.experimnts is not a known field: did you mean 'experiments'?"),
+    "misspelt deeper": (GOOD + "  experiments:\n    maxCont: 3\n", "line 8: spec.experiments.maxCont is not a known field: did you mean 'maxCount'?"),
+    "wrong type": (GOOD + "  researchers: {count: many}\n", "spec.researchers.count is 'many', but it must be"),
+    "missing": (GOOD.replace('  budget: {limitUSD: "1.00"}\n', ""), "spec.budget is missing"),
+    "budget 0": (GOOD.replace("1.00", "0"), "line 6: budget.limitUSD is '0', but it must be greater than 0"),
+    "negative budget": (GOOD.replace("1.00", "-3"), "spec.budget.limitUSD is '-3', but it must"),
+    "too many seeds": (GOOD + "  experiments: {seeds: 9}\n", "spec.experiments.seeds is 9, but it must be less than or equal to 8"),
+    "more seeds than the campaign's": (GOOD + OWN + "  seeds: 4\n", "asks for 4 seeds, but experiments.seeds of the campaign allows 1"),
+    "another campaign": (GOOD + OWN.replace("campaignRef: c", "campaignRef: d"), "has campaignRef 'd', but the campaign is 'c'"),
+    "operator's fields": (GOOD + OWN + "  purpose: Baseline\n", "which only the operator may"),
+    "no such ConfigMap": (GOOD + OWN, "names key 'method.py' of ConfigMap 'm', but it is neither"),
+    "name too long": (GOOD.replace("name: c}", f"name: {'x' * 41}}}"), "metadata.name is 'xxx"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "sentence"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize("command", ["validate", "run"])
+def test_bad_file_is_one_clear_sentence(tmp_path, capsys, monkeypatch, command, text, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text(text)
+    assert main([command, "c.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Traceback" not in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_absent_file(capsys):
+    assert main(["validate", "/nonexistent.yaml"]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").rglob("*.yaml")), ids=lambda path: path.name)
+def test_examples_are_valid(file, capsys):
+    assert main(["validate", str(file)]) == 0
+    assert "is valid" in capsys.readouterr().out
