@@ -49,7 +49,8 @@ def _take_up(tx: sa.Connection, hub: Hub, campaign: Campaign, name: str, spec: E
         raise Refused("InvalidSpec", f"purpose is {spec.purpose}, which is the hub's to set: use Exploration or Smoke.")
     if spec.task is not None and spec.task != task.ref:
         raise Refused(
-            "InvalidTask", f"task is {spec.task.name!r}, but this campaign explores {task.ref.name!r}: leave spec.task out."
+            "InvalidTask",
+            f"task is {spec.task.name!r}, but this campaign explores {task.ref.name!r}: leave spec.task out.",
         )
     if spec.control is not None or spec.replicates is not None:
         raise Refused("InvalidSpec", "control and replicates are the hub's to set: leave them out.")
@@ -62,7 +63,9 @@ def _take_up(tx: sa.Connection, hub: Hub, campaign: Campaign, name: str, spec: E
     }
     settled = spec.model_copy(update=own)
     if campaign.stage in ("verifying", "done"):
-        raise Conflict("CampaignFinished", f"Research has ended (stage {campaign.stage}): nothing more can be submitted.")
+        raise Conflict(
+            "CampaignFinished", f"Research has ended (stage {campaign.stage}): nothing more can be submitted."
+        )
     submissions.check(tx, hub, campaign, settled, task.key)
     requests.insert(tx, name, settled, task, OWNER_PART, label=spec.method.builtin or name)
     return records.experiment(tx, name)
@@ -74,7 +77,9 @@ def _stored_method(tx: sa.Connection, hub: Hub, spec: ExperimentSpec) -> object:
         address = snapshots.put_inline(tx, hub, method.inline, requests.OWNER)
         return method.model_copy(update={"inline": None, "snapshot": address})
     if method.snapshot is not None and not snapshots.exists(tx, method.snapshot):
-        raise Refused("SnapshotMissing", f"The hub holds no snapshot {method.snapshot}: upload it, or give the code inline.")
+        raise Refused(
+            "SnapshotMissing", f"The hub holds no snapshot {method.snapshot}: upload it, or give the code inline."
+        )
     if method.builtin is not None:
         card = catalogue.find(tx, method.builtin)
         known = ", ".join(one.name for one in catalogue.cards(tx)) or "none yet, baselines are still being made"
@@ -94,7 +99,9 @@ def _stored_method(tx: sa.Connection, hub: Hub, spec: ExperimentSpec) -> object:
 def _check_unchanged(exp: Exp, spec: ExperimentSpec) -> None:
     """What was submitted, digested and priced is what runs; only whether it is wanted may change."""
     given, known = spec.dump(), exp.spec
-    changed = [name for name in ("method", "seeds", "resources", "control", "task") if given.get(name) != known.get(name)]
+    changed = [
+        name for name in ("method", "seeds", "resources", "control", "task") if given.get(name) != known.get(name)
+    ]
     own = exp.researcher == requests.OWNER and "inline" in given.get("method", {})
     if changed and not own:
         raise Refused(
@@ -105,7 +112,9 @@ def _check_unchanged(exp: Exp, spec: ExperimentSpec) -> None:
 
 def _check_stage(campaign: Campaign, exp: Exp, task: TaskRow) -> None:
     if STAGES.index(campaign.stage) > TURN[exp.purpose] and (exp.purpose != "Baseline" or task.main):
-        raise Conflict("CampaignFinished", f"The campaign is at stage {campaign.stage}, and {exp.purpose} experiments are over.")
+        raise Conflict(
+            "CampaignFinished", f"The campaign is at stage {campaign.stage}, and {exp.purpose} experiments are over."
+        )
 
 
 def _reserve(
@@ -117,7 +126,11 @@ def _reserve(
         Refused: it can never be paid.
     """
     if campaign.spec.suspend or STAGES.index(campaign.stage) < TURN[exp.purpose]:
-        return _wait(tx, exp, f"The campaign is {'suspended' if campaign.spec.suspend else campaign.stage}: it waits for its turn.")
+        return _wait(
+            tx,
+            exp,
+            f"The campaign is {'suspended' if campaign.spec.suspend else campaign.stage}: it waits for its turn.",
+        )
     spec = ExperimentSpec.model_validate(exp.spec)
     amount = ledger.worst_case(exp.seeds, exp.deadline, spec.resources, hub.prices, asked.max_attempts)
     balance = purse.balance(tx, campaign)

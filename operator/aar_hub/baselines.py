@@ -58,13 +58,23 @@ def _obtain(tx: sa.Connection, hub: Hub, campaign: Campaign, row: TaskRow, role:
 
 
 def _count(campaign: Campaign, role: str) -> int:
-    counts = {"features": 1, "teacher": ledger.weak_sets(campaign.spec), "ceiling": campaign.spec.evaluation.baseline_seeds}
+    counts = {
+        "features": 1,
+        "teacher": ledger.weak_sets(campaign.spec),
+        "ceiling": campaign.spec.evaluation.baseline_seeds,
+    }
     return counts[role]
 
 
 def _cache_key(hub: Hub, row: TaskRow, role: str, index: int) -> Any:
     assert row.info is not None
-    return {"lab": hub.settings.lab_version, "bundle": row.info.digest, "labels": row.sealed, "role": role, "index": index}
+    return {
+        "lab": hub.settings.lab_version,
+        "bundle": row.info.digest,
+        "labels": row.sealed,
+        "role": role,
+        "index": index,
+    }
 
 
 def _cached(tx: sa.Connection, hub: Hub, row: TaskRow, role: str, count: int) -> list[bytes] | None:
@@ -120,4 +130,3 @@ def fail(tx: sa.Connection, row: TaskRow, message: str) -> None:
     tx.execute(sa.update(tables.tasks).where(tables.tasks.c.key == row.key).values(failed=message))
     if row.main:
         records.change_campaign(tx, failed=message)
-

@@ -57,7 +57,8 @@ def _ordered(key: str, split: str, items: Sequence[Item]) -> list[tuple[str, Ite
 
 def _lines(items: list[tuple[str, Item]], *, labels: bool) -> bytes:
     found = (
-        Row(id=name, question=item.question, choice=item.choice, label=item.label if labels else None) for name, item in items
+        Row(id=name, question=item.question, choice=item.choice, label=item.label if labels else None)
+        for name, item in items
     )
     return b"".join(json.dumps(row.dump(), ensure_ascii=False).encode("utf-8", "replace") + b"\n" for row in found)
 

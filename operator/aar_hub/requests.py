@@ -35,8 +35,9 @@ def spec_of(campaign: Campaign, task: TaskRow, method: Method, by: SubmittedBy, 
 def insert(tx: sa.Connection, name: str, spec: ExperimentSpec, task: TaskRow, part: str, **more: Any) -> None:
     """The row of an experiment."""
     by, deadline = spec.submitted_by, spec.active_deadline_seconds
-    assert by is not None and deadline is not None, "both are always written out"
-    values = {
+    assert by is not None, "it is always written out"
+    assert deadline is not None, "it is always written out"
+    values: dict[str, Any] = {
         "name": name,
         "purpose": spec.purpose,
         "researcher": by.researcher,
@@ -71,5 +72,14 @@ def content(spec: ExperimentSpec, task: str) -> str:
     """Digest of what makes two experiments the same question."""
     method = spec.method
     return digest.of_json(
-        [task, method.snapshot, method.builtin, dict(method.config), spec.seeds, spec.purpose, spec.control, spec.replicates]
+        [
+            task,
+            method.snapshot,
+            method.builtin,
+            dict(method.config),
+            spec.seeds,
+            spec.purpose,
+            spec.control,
+            spec.replicates,
+        ]
     )

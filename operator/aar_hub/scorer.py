@@ -112,7 +112,7 @@ def score(tx: sa.Connection, hub: Hub, exp: Exp, image: str) -> None:
     stick, found = yardstick(hub, task), predictions(tx, hub, exp)
     split: Split = "Feedback" if exp.purpose == "Exploration" else "Private"
     estimate = stick.pgr(found, split)
-    values = {"split": split, "pgr": estimate.value, "stderr": estimate.stderr, "n_seeds": exp.seeds}
+    values: dict[str, object] = {"split": split, "pgr": estimate.value, "stderr": estimate.stderr, "n_seeds": exp.seeds}
     values |= {"shown": round(estimate.value, 4), "best": False}
     if split == "Feedback":
         values |= _told(tx, hub, exp, stick, found, estimate)

@@ -78,7 +78,9 @@ def _end(tx: sa.Connection, hub: Hub, exp: Exp, settlement: Settlement) -> None:
     if settlement.outcome == "cancelled":
         _close(tx, exp, "cancelled", "Cancelled", "It was cancelled.")
     elif settlement.outcome == "lost":
-        _close(tx, exp, "failed", "JobFailed", "Its Job was deleted again and again, so it was given up: submit it again.")
+        _close(
+            tx, exp, "failed", "JobFailed", "Its Job was deleted again and again, so it was given up: submit it again."
+        )
     elif exp.state != "admitted":
         _close(tx, exp, "failed", "JobFailed", "Its Job ended although the hub had not admitted it.")
     elif not _failed(tx, exp):

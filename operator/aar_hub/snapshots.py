@@ -24,7 +24,9 @@ def put(tx: sa.Connection, hub: Hub, upload: SnapshotUpload, author: str) -> Sna
     """
     for parent in upload.parents:
         if not exists(tx, parent):
-            raise Refused("SnapshotMissing", f"The parent {parent} is not in this hub: upload it first, or leave it out.")
+            raise Refused(
+                "SnapshotMissing", f"The parent {parent} is not in this hub: upload it first, or leave it out."
+            )
     return _store(tx, hub, upload.files, upload.parents, author)
 
 
@@ -33,9 +35,7 @@ def put_inline(tx: sa.Connection, hub: Hub, source: str, author: str) -> str:
     return _store(tx, hub, {"method.py": source}, (), author).digest
 
 
-def _store(
-    tx: sa.Connection, hub: Hub, files: Mapping[str, str], parents: tuple[str, ...], author: str
-) -> SnapshotRef:
+def _store(tx: sa.Connection, hub: Hub, files: Mapping[str, str], parents: tuple[str, ...], author: str) -> SnapshotRef:
     try:
         snapshot.check(files)
     except InvalidInput as error:
@@ -51,7 +51,9 @@ def _store(
 
 def exists(tx: sa.Connection, address: str) -> bool:
     """Whether the hub holds it."""
-    return tx.execute(sa.select(tables.snapshots.c.digest).where(tables.snapshots.c.digest == address)).first() is not None
+    return (
+        tx.execute(sa.select(tables.snapshots.c.digest).where(tables.snapshots.c.digest == address)).first() is not None
+    )
 
 
 def get(tx: sa.Connection, hub: Hub, address: str) -> Snapshot:
@@ -62,6 +64,8 @@ def get(tx: sa.Connection, hub: Hub, address: str) -> Snapshot:
     """
     row = tx.execute(sa.select(tables.snapshots).where(tables.snapshots.c.digest == address)).mappings().first()
     if row is None:
-        raise NotFound("SnapshotMissing", f"No snapshot has the digest {address} here: upload it, or correct the digest.")
+        raise NotFound(
+            "SnapshotMissing", f"No snapshot has the digest {address} here: upload it, or correct the digest."
+        )
     files = json.loads(hub.blobs.get(row["blob"]))
     return Snapshot(digest=address, files=files, parents=tuple(row["parents"]), author=row["author"])

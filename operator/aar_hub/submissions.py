@@ -53,9 +53,13 @@ def submit(hub: Hub, researcher: str, asked: Submission) -> ExperimentView:
 
 def _check_stage(campaign: Campaign) -> None:
     if campaign.stage == "preparing":
-        raise Conflict("Preparing", "Weak labels, floor and ceiling are still being made: submit once the stage is researching.")
+        raise Conflict(
+            "Preparing", "Weak labels, floor and ceiling are still being made: submit once the stage is researching."
+        )
     if campaign.stage != "researching":
-        raise Conflict("CampaignFinished", f"Research has ended (stage {campaign.stage}): nothing more can be submitted.")
+        raise Conflict(
+            "CampaignFinished", f"Research has ended (stage {campaign.stage}): nothing more can be submitted."
+        )
 
 
 def check(tx: sa.Connection, hub: Hub, campaign: Campaign, spec: ExperimentSpec, task: str) -> None:
@@ -67,7 +71,9 @@ def check(tx: sa.Connection, hub: Hub, campaign: Campaign, spec: ExperimentSpec,
     limits = campaign.spec.experiments
     assert spec.submitted_by is not None, "it is always written out"
     if spec.seeds > limits.seeds:
-        raise Refused("InvalidSpec", f"seeds is {spec.seeds}, but experiments.seeds allows at most {limits.seeds}: ask for fewer.")
+        raise Refused(
+            "InvalidSpec", f"seeds is {spec.seeds}, but experiments.seeds allows at most {limits.seeds}: ask for fewer."
+        )
     _check_duplicate(tx, requests.content(spec, task))
     if spec.purpose == "Exploration":
         _check_counts(tx, campaign, spec.submitted_by.researcher)
@@ -101,7 +107,8 @@ def _check_counts(tx: sa.Connection, campaign: Campaign, researcher: str) -> Non
     own, most = len(_counted(tx, researcher)), campaign.spec.evaluation.submissions_per_researcher
     if researcher != requests.OWNER and own >= most:
         raise Refused(
-            "SubmissionsExceeded", f"Researcher {researcher} has made all {most} submissions of evaluation.submissionsPerResearcher: finish."
+            "SubmissionsExceeded",
+            f"Researcher {researcher} has made all {most} submissions of evaluation.submissionsPerResearcher: finish.",
         )
 
 

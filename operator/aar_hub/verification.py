@@ -85,7 +85,11 @@ def _again(
     """Ask for a method once more, on weak labels and seeds of verification's own; vanilla if no experiment is given."""
     original = VANILLA if exp is None else exp.name
     name = run_name(campaign.name, kind if control is None else control, task.key, original)
-    method = Method(builtin=VANILLA) if exp is None else Method(snapshot=exp.snapshot, builtin=exp.builtin, config=exp.config)
+    method = (
+        Method(builtin=VANILLA)
+        if exp is None
+        else Method(snapshot=exp.snapshot, builtin=exp.builtin, config=exp.config)
+    )
     purpose = "Control" if control is not None else "Replication" if kind == "replication" else "Transfer"
     spec = spec_of(
         campaign,

@@ -122,7 +122,7 @@ def _rows(pairs: Sequence[Pair], rng: random.Random) -> tuple[Item, ...]:
 
 
 def half_true(items: Sequence[Item], n: int, rng: random.Random) -> tuple[Item, ...]:
-    """n of the items in random order, half of them True (one more False than True if n is odd).
+    """Draw n of the items in random order, half of them True (one more False than True if n is odd).
 
     Raises:
         InvalidInput: one class has too few.
