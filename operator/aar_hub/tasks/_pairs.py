@@ -23,12 +23,11 @@ from aar_hub.tasks._task import Item, Items, Params
 
 @dataclass(frozen=True)
 class Source:
-    """A question with its right choice; `near` names what it shares with the items it may be swapped with."""
+    """A question with its right choice."""
 
     group: str
     question: str
     choice: str
-    near: str = ""
 
 
 SPARE = 1.5

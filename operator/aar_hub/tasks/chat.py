@@ -44,4 +44,4 @@ def _exchanges() -> Iterator[_pairs.Source]:
         # Every second step, so that no turn is a reply here and a message there.
         for message, reply in zip(turns[::2], turns[1::2], strict=False):
             if len(message) in LENGTHS and len(reply) in LENGTHS:
-                yield _pairs.Source(name, message, reply, conversation.get("prompt") or "")
+                yield _pairs.Source(name, message, reply)
