@@ -16,7 +16,7 @@ from pathlib import Path
 from aar_api.errors import AarError, InvalidInput
 
 from aar_operator import settings as settings_module
-from aar_operator.cluster.local import LocalCluster
+from aar_operator.cluster.local import LocalCluster, check_port
 from aar_operator.local import load, lock
 from aar_operator.local.errors import LocalError
 from aar_operator.local.run import LocalRun
@@ -72,6 +72,8 @@ def _run(options: argparse.Namespace, voice: Voice) -> int:
 
 
 async def _drive(options: argparse.Namespace, folder: Path, objects: list[dict[str, object]], voice: Voice) -> int:
+    if options.port is not None:
+        check_port(options.port)
     known = settings_module.read()
     if not known.cache_dir:
         known = replace(known, cache_dir=str(folder / "cache"))

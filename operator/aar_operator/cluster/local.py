@@ -11,9 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from aar_api.errors import InvalidInput
-
-from aar_operator.cluster import Conflict, Manifest, Ref
+from aar_operator.cluster import ClusterError, Conflict, Manifest, Ref
 from aar_operator.cluster.local_jobs import plan_job
 from aar_operator.cluster.local_node import Node
 from aar_operator.cluster.local_pods import Pods
@@ -247,13 +245,13 @@ def check_port(port: int) -> None:
     """Refuse a port that is in use.
 
     Raises:
-        InvalidInput: somebody listens on it.
+        ClusterError: somebody listens on it.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except OSError as error:
-            raise InvalidInput(
+            raise ClusterError(
                 f"Port {port} is in use or not allowed ({error.strerror}), but the hub's pages need a free one: name another with --port, or leave it out."
             ) from error
