@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,8 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from aar_hub.tasks._pairs import Matcher, Pair, Source
 
-WORDS = r"[A-Za-z][a-z]+|\d+"
-"""Identifiers fall apart at underscores and capitals, as a reader's eye would have it."""
+WORDS = r"[a-z]+|[0-9]+"
 
 
 def alike(candidates: int | None = None) -> Matcher:
@@ -22,7 +22,7 @@ def alike(candidates: int | None = None) -> Matcher:
 
     def match(sources: Sequence[Source], rng: random.Random) -> list[Pair]:
         questions, choices = [s.question for s in sources], [s.choice for s in sources]
-        words = TfidfVectorizer(sublinear_tf=True, token_pattern=WORDS).fit(questions + choices)
+        words = TfidfVectorizer(binary=True, preprocessor=_apart, token_pattern=WORDS).fit(questions + choices)
         q, c = words.transform(questions), words.transform(choices)
         own = np.asarray(q.multiply(c).sum(1)).ravel()
         free = rng.sample(range(len(sources)), len(sources))
@@ -40,3 +40,8 @@ def alike(candidates: int | None = None) -> Matcher:
         return pairs
 
     return match
+
+
+def _apart(text: str) -> str:
+    """Lower case; identifiers fall apart at underscores and capitals, as a reader's eye would have it."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).lower()
