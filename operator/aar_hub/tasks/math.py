@@ -33,7 +33,7 @@ def build(params: Params) -> Items:
     """Pair off whole problems; one of each pair asks, with as many steps of its own as of the other, which stands in no split."""
     sizes = (params.n_labelled, params.n_train, params.n_test)
     rng = random.Random(f"math {params.data_seed}")
-    pairs = _pairs.matcher(params)(_pairs.unique(_problems()), rng)
+    pairs = _pairs.matcher(params, 4)(_pairs.unique(_problems()), rng)
     units = [_rows(pair, rng) for pair in pairs]
     _pairs.check_total("math", sizes, sum(map(len, units)))
     parts: list[list[Item]] = [[] for _ in sizes]
