@@ -104,7 +104,7 @@ def _check_counts(tx: sa.Connection, campaign: Campaign, researcher: str) -> Non
     limit = campaign.spec.experiments.max_count
     if explored(tx) >= limit:
         raise Refused("QuotaExceeded", f"All {limit} exploration experiments of experiments.maxCount are used: finish.")
-    own, most = len(_counted(tx, researcher)), campaign.spec.evaluation.submissions_per_researcher
+    own, most = len(counted(tx, researcher)), campaign.spec.evaluation.submissions_per_researcher
     if researcher != requests.OWNER and own >= most:
         raise Refused(
             "SubmissionsExceeded",
@@ -112,7 +112,7 @@ def _check_counts(tx: sa.Connection, campaign: Campaign, researcher: str) -> Non
         )
 
 
-def _counted(tx: sa.Connection, researcher: str | None = None) -> list[Exp]:
+def counted(tx: sa.Connection, researcher: str | None = None) -> list[Exp]:
     """Exploration that counts: all but what never ran."""
     where = [tables.experiments.c.purpose == "Exploration", tables.experiments.c.state.not_in(FRESH)]
     if researcher is not None:
@@ -122,12 +122,12 @@ def _counted(tx: sa.Connection, researcher: str | None = None) -> list[Exp]:
 
 def explored(tx: sa.Connection) -> int:
     """How many exploration experiments count."""
-    return len(_counted(tx))
+    return len(counted(tx))
 
 
 def answered(tx: sa.Connection, researcher: str) -> int:
     """Submissions of a researcher that have ended."""
-    return sum(1 for one in _counted(tx, researcher) if one.state not in UNSETTLED)
+    return sum(1 for one in counted(tx, researcher) if one.state not in UNSETTLED)
 
 
 def own(tx: sa.Connection, researcher: str, name: str) -> Exp:
