@@ -98,9 +98,8 @@ def _verdict(campaign: Campaign, exp: Exp) -> Verdict:
 
 
 def _timeline(tx: sa.Connection, explored: list[Exp]) -> list[dict[str, Any]]:
-    order = {
-        name: position for name, position in tx.execute(sa.select(tables.scores.c.experiment, tables.scores.c.position))
-    }
+    query = sa.select(tables.scores.c.experiment, tables.scores.c.position)
+    order: dict[str, int] = {row.experiment: row.position for row in tx.execute(query)}
     found = []
     for exp in sorted(explored, key=lambda one: order[one.name]):
         row = records.score(tx, exp.name)
