@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from aar_api.base import Model
 from aar_api.wire import ErrorBody
@@ -27,6 +27,7 @@ MAX_JSON_BYTES = 4 << 20
 NO_CONTENT = Response(status_code=204)
 
 Endpoint = Callable[["Call"], Any]
+T = TypeVar("T")
 
 
 class Call:
@@ -55,7 +56,7 @@ class Call:
             )
         return int(text)
 
-    def read[T](self, kind: type[T]) -> T:
+    def read(self, kind: type[T]) -> T:
         """The body as a model.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aar_api.wire import Finish, FindingPost, SnapshotUpload, Submission
+from aar_api.wire import FindingPost, Finish, SnapshotUpload, Submission
 
 from aar_hub import catalogue, forum, progress, records, snapshots, submissions, views
 from aar_hub.routes._http import Call, route
