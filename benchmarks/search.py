@@ -43,7 +43,7 @@ from aar_hub import hub as hub_module
 from aar_hub.domain import selection
 from aar_hub.settings import Settings
 from aar_hub.worker import Worker
-from aar_lab import outputs, train
+from aar_lab import catalogue, outputs, train
 from aar_lab.settings import Settings as LabSettings
 
 KINDS = {"search": search_researcher, "random": random_researcher}
@@ -113,6 +113,8 @@ class Operator:
             begun = time.monotonic()
             with tempfile.TemporaryDirectory(dir=self._folder) as place:
                 data = self._train(Path(place), name, index, labelled)
+            if labelled:
+                lab_files.take_catalogue(self._hub, name, catalogue.cards(source=True))
             lab_files.take_output(self._hub, name, index, data)
             outcomes.append(IndexOutcome(index=index, succeeded=True, seconds=time.monotonic() - begun))
         settled = Settlement(job_name=name, job_uid=name, image="", outcome="finished", indexes=tuple(outcomes))

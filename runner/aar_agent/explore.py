@@ -236,6 +236,8 @@ def explore(desk: Desk, brief: Brief, strategy: Strategy) -> str:
     # Methods that ignore the weak labels are yardsticks, not answers to how weak supervision is best used.
     cards = [card for card in desk.hub.methods() if card.uses_weak_labels]
     arms = {card.name: arms_module.of_card(card) for card in cards}
+    if not arms:
+        return "The hub lists no method that uses weak labels: there is nothing to search among."
     return Explorer(desk, strategy, book, arms, brief).run()
 
 
