@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from aar_hub.hub import Hub
+from aar_hub.pages import faults
+from aar_hub.pages import routes as pages
 from aar_hub.routes import _http, lab, metrics, operator, researcher
 
 
@@ -20,15 +24,15 @@ HEALTH = Route("/healthz", _healthz)
 
 def sandbox(hub: Hub) -> Starlette:
     """What researchers and labs reach."""
-    return _app(hub, [*lab.ROUTES, *researcher.ROUTES, HEALTH])
+    return _app(hub, [*lab.ROUTES, *researcher.ROUTES, HEALTH], _http.HANDLERS)
 
 
 def control(hub: Hub) -> Starlette:
     """What the operator and people reach."""
-    return _app(hub, [*operator.ROUTES, *metrics.ROUTES, HEALTH])
+    return _app(hub, [*operator.ROUTES, *metrics.ROUTES, HEALTH, *pages.ROUTES], faults.HANDLERS)
 
 
-def _app(hub: Hub, routes: list[BaseRoute]) -> Starlette:
-    app = Starlette(routes=routes, exception_handlers=_http.HANDLERS)
+def _app(hub: Hub, routes: list[BaseRoute], handlers: dict[Any, Any]) -> Starlette:
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.hub = hub
     return app

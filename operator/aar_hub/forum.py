@@ -50,6 +50,14 @@ def since(tx: sa.Connection, last: int, limit: int = PAGE) -> list[Finding]:
     return [_finding(row, scores) for row in tx.execute(query).mappings()]
 
 
+def before(tx: sa.Connection, first: int | None, limit: int) -> list[Finding]:
+    """Posts before an id, or the last there are, newest first."""
+    table, scores = tables.findings, _scores(tx)
+    query = sa.select(table).order_by(table.c.id.desc()).limit(limit)
+    query = query if first is None else query.where(table.c.id < first)
+    return [_finding(row, scores) for row in tx.execute(query).mappings()]
+
+
 def finish(hub: Hub, researcher: str, reason: str) -> None:
     """Enter that a researcher is done; the first reason stays."""
     table = tables.finished

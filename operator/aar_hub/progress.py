@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from aar_api import money
+from aar_api.campaign import CampaignSpec
 from aar_api.wire import Brief, FeedEvent, FeedPage, Purse, StageChange, Summary, SummaryBest
 
 from aar_hub import forum, purse, records, scorer, submissions, views
@@ -27,13 +28,12 @@ def brief(hub: Hub, researcher: str) -> Brief:
         spec = campaign.spec
         balance = purse.balance(tx, campaign)
         own = submissions.counted(tx, researcher)
-        directions = spec.researchers.directions
         return Brief(
             campaign=campaign.name,
             researcher=researcher,
             task=spec.task.name,
             kind=spec.researchers.kind,
-            direction=directions[_number(researcher) % len(directions)] if directions else "",
+            direction=direction(spec, researcher),
             colleagues=spec.researchers.count,
             stage=campaign.stage,
             target=spec.objective.target,
@@ -45,9 +45,15 @@ def brief(hub: Hub, researcher: str) -> Brief:
                 left_usd=money.format_usd(max(0, balance.free)),
                 submissions_left=max(0, spec.evaluation.submissions_per_researcher - len(own)),
                 experiments_left=max(0, spec.experiments.max_count - submissions.explored(tx)),
-                seconds_left=_seconds_left(campaign),
+                seconds_left=seconds_left(campaign),
             ),
         )
+
+
+def direction(spec: CampaignSpec, researcher: str) -> str:
+    """The starting idea dealt to a researcher."""
+    dealt = spec.researchers.directions
+    return dealt[_number(researcher) % len(dealt)] if dealt else ""
 
 
 def _number(researcher: str) -> int:
@@ -55,7 +61,8 @@ def _number(researcher: str) -> int:
     return int(digits or 0)
 
 
-def _seconds_left(campaign: Campaign) -> float | None:
+def seconds_left(campaign: Campaign) -> float | None:
+    """Seconds until research has to end; none without a limit."""
     limit = campaign.spec.active_deadline_seconds
     if limit is None:
         return None
@@ -71,7 +78,7 @@ def summary(hub: Hub) -> Summary:
             return Summary(opened=False, stage="preparing")
         spec = campaign.spec
         explored = submissions.explored(tx)
-        best = _best(tx, hub, campaign)
+        top = best(tx, hub, campaign)
         target = spec.objective.target
         reached = target is not None and any(row.pgr >= float(target) for row in views.leaderboard(tx))
         return Summary(
@@ -87,7 +94,7 @@ def summary(hub: Hub) -> Summary:
             researchers_finished=tuple(forum.finished(tx)),
             spend=purse.spend(tx),
             limit_usd=spec.budget.limit_usd,
-            best=best,
+            best=top,
             floors=_floors(tx, hub),
         )
 
@@ -108,7 +115,7 @@ def _floors(tx: sa.Connection, hub: Hub) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _best(tx: sa.Connection, hub: Hub, campaign: Campaign) -> SummaryBest | None:
+def best(tx: sa.Connection, hub: Hub, campaign: Campaign) -> SummaryBest | None:
     """The best confirmed on the private half; before that, the best of the leaderboard, which is only a hope."""
     confirmed = campaign.verification.get("confirmed") or []
     runs = [(name, verified_run(tx, name)) for name in confirmed]

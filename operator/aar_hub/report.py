@@ -29,7 +29,7 @@ def report(hub: Hub) -> Report:
             task=campaign.spec.task.name,
             stage=campaign.stage,
             summary=summary,
-            baselines=_baselines(tx, hub),
+            baselines=baselines(tx, hub),
             rows=tuple(_row(tx, campaign, exp) for exp in scored),
             reference_lines=tuple((line.name, float(line.pgr)) for line in campaign.spec.reference_lines),
             timeline=tuple(_timeline(tx, explored)),
@@ -37,7 +37,8 @@ def report(hub: Hub) -> Report:
         )
 
 
-def _baselines(tx: sa.Connection, hub: Hub) -> tuple[BaselineRow, ...]:
+def baselines(tx: sa.Connection, hub: Hub) -> tuple[BaselineRow, ...]:
+    """W and C of every task that has them, on both halves."""
     found = []
     for row in records.all_tasks(tx):
         if row.ready:

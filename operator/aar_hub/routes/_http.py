@@ -24,6 +24,7 @@ from aar_hub.hub import Hub
 LOG = logging.getLogger("aar_hub.http")
 MAX_JSON_BYTES = 4 << 20
 """A snapshot of the largest size, escaped, and room to spare."""
+CRASH = "The hub failed at this request: its log says why; the same request may be sent again."
 NO_CONTENT = Response(status_code=204)
 
 Endpoint = Callable[["Call"], Any]
@@ -65,9 +66,14 @@ class Call:
         try:
             return TypeAdapter(kind).validate_json(self.body)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the body"
-            raise Refused("InvalidRequest", f"{where}: {first['msg']} (given: {_short(first['input'])}).") from error
+            raise Refused("InvalidRequest", first_mistake(error)) from error
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The first field that is wrong, as a sentence."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"])) or "the body"
+    return f"{where}: {first['msg']} (given: {_short(first['input'])})."
 
 
 def _short(value: object) -> str:
@@ -80,7 +86,7 @@ def route(verb: str, path: str, roles: Sequence[str], endpoint: Endpoint, *, lim
 
     async def handle(request: Request) -> Response:
         hub: Hub = request.app.state.hub
-        body = await _body(request, limit)
+        body = await read_body(request, limit)
         caller = await run_in_threadpool(auth.authenticate, hub, request.headers.get("authorization", ""))
         if caller.role not in roles:
             raise Forbidden(
@@ -91,7 +97,12 @@ def route(verb: str, path: str, roles: Sequence[str], endpoint: Endpoint, *, lim
     return Route(path, handle, methods=[verb])
 
 
-async def _body(request: Request, limit: int) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body.
+
+    Raises:
+        TooLarge: it exceeds the limit in bytes.
+    """
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
@@ -134,8 +145,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 async def on_crash(request: Request, error: Exception) -> Response:
     """A fault of the hub's own; the log has it whole."""
     LOG.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    text = "The hub failed at this request: its log says why; the same request may be sent again."
-    return JSONResponse(ErrorBody(reason="Internal", message=text).dump(), 500)
+    return JSONResponse(ErrorBody(reason="Internal", message=CRASH).dump(), 500)
 
 
 HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
