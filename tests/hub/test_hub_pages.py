@@ -123,6 +123,7 @@ MISSING = {
     "researcher": ("/researchers/r7", "the campaign has r0 to r1"),
     "purpose": ("/experiments?purpose=Fun", "choose one of"),
     "post": ("/forum?before=x", "numbered from 1"),
+    "row": ("/leaderboard?from=-1", "counted from 0"),
     "asset": ("/assets/../render.py", "no page"),
 }
 
@@ -309,6 +310,28 @@ def test_the_forum_has_pages(hub: Hub, site: httpx.Client, found: dict[str, str]
     assert 'href="/forum?before=12"' in newest
     assert "number 9." in older
     assert "Earlier posts" not in older
+
+
+def test_long_lists_have_pages(hub: Hub, site: httpx.Client, found: dict[str, str]) -> None:
+    with hub.db.write() as tx:
+        exp = records.experiment(tx, found["scored"])
+        score = dict(records.score(tx, exp.name) or {})
+        row = tx.execute(sa.select(tables.experiments).where(tables.experiments.c.name == exp.name)).mappings().one()
+        for number in range(210):
+            values = {"name": f"camp-n{number}", "key": f"n{number}", "seq": 1000 + number}
+            tx.execute(sa.insert(tables.experiments).values(dict(row) | values))
+            # Later scores of earlier experiments: the order of the chart is that of the scores.
+            values = {"experiment": f"camp-n{number}", "position": 500 - number, "shown": 0.5 - number / 1000}
+            tx.execute(sa.insert(tables.scores).values(score | values))
+    first, second = site.get("/leaderboard").text, site.get("/leaderboard?from=200").text
+    assert "camp-n5<" in first
+    assert "1 to 200 of 211" in first
+    assert "camp-n205<" not in first
+    assert "camp-n205<" in second
+    chosen = site.get("/experiments?purpose=Exploration").text
+    assert 'href="/experiments?from=200&amp;purpose=Exploration"' in chosen
+    chart_page = site.get("/").text
+    assert chart_page.index("/experiments/camp-n209") < chart_page.index("/experiments/camp-n0")
 
 
 # Pieces

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from aar_hub import records
+from aar_hub.errors import NotFound
 from aar_hub.hub import Hub
 from aar_hub.pages import door, render
 from aar_hub.pages.door import Visitor
@@ -21,6 +23,29 @@ from aar_hub.routes import _http
 
 MAX_FORM_BYTES = 128 << 10
 """The longest post, every letter of it percent-encoded, and room to spare."""
+
+ROWS = 200
+"""Rows of a list on one page: a campaign may have a hundred thousand experiments, and pages renew themselves."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Part(Generic[T]):
+    """The rows of a long list that fit one page."""
+
+    rows: Sequence[T]
+    first: int
+    total: int
+
+    @property
+    def before(self) -> int:
+        """Where the page before this begins."""
+        return max(0, self.first - ROWS)
+
+    @property
+    def after(self) -> int | None:
+        """Where the next page begins, if there is one."""
+        return self.first + ROWS if self.first + ROWS < self.total else None
 
 
 class Visit:
@@ -36,6 +61,17 @@ class Visit:
     def query(self, name: str) -> str:
         """A value of the query; empty if it is not there."""
         return self.request.query_params.get(name, "")
+
+    def part(self, rows: Sequence[T]) -> Part[T]:
+        """The rows that `?from=` asks for, counted from 0.
+
+        Raises:
+            NotFound: it is no number.
+        """
+        text = self.query("from") or "0"
+        if not (text.isascii() and text.isdigit() and len(text) <= 9):
+            raise NotFound("NotFound", f"from is {text!r}, but rows are counted from 0: open the page without it.")
+        return Part(rows[int(text) : int(text) + ROWS], int(text), len(rows))
 
     def answer(self, template: str, campaign: Campaign, status: int = 200, **context: Any) -> Response:
         """The page, with what the frame around it shows."""

@@ -51,7 +51,7 @@ def show(visit: Visit, tx: sa.Connection, campaign: Campaign) -> Response:
 def draw(campaign: Campaign, lines: list[Line]) -> chart.Chart:
     """Exploration in the order of its scores, then what verification found on the campaign's own task."""
     main = campaign.spec.task.name
-    explored = [line for line in lines if line.exp.purpose == "Exploration"]
+    explored = sorted((line for line in lines if line.exp.purpose == "Exploration"), key=lambda line: line.position)
     again = [line for line in lines if line.exp.purpose == "Replication" and line.task == main]
     references = [(line.name, float(line.pgr)) for line in campaign.spec.reference_lines]
     return chart.draw(_points(campaign, explored), _points(campaign, again), references)

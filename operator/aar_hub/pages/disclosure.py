@@ -20,6 +20,8 @@ class Line:
     task: str
     score: ScoreView | None
     sealed: bool
+    position: int
+    """Of its score among all scores, in the order in which they came; -1 without one."""
 
     @property
     def method(self) -> str:
@@ -52,6 +54,8 @@ def lines(tx: sa.Connection, campaign: Campaign, *where: sa.ColumnElement[bool])
     found = []
     for exp in records.experiments(tx, *where):
         hidden = sealed(campaign, exp)
-        score = None if hidden else views.score(scores.get(exp.name))
-        found.append(Line(exp, tasks[exp.task], score, hidden and exp.name in scores))
+        row = scores.get(exp.name)
+        score = None if hidden else views.score(row)
+        position = -1 if row is None else row["position"]
+        found.append(Line(exp, tasks[exp.task], score, hidden and row is not None, position))
     return found

@@ -38,7 +38,7 @@ def show_all(visit: Visit, tx: sa.Connection, campaign: Campaign) -> Response:
         raise NotFound("NotFound", f"No purpose is called {chosen!r}: choose one of {', '.join(purposes)}.")
     where = [tables.experiments.c.purpose == chosen] if chosen else []
     lines = disclosure.lines(tx, campaign, *where)
-    return visit.answer("experiments.html", campaign, lines=lines[::-1], purposes=purposes, chosen=chosen)
+    return visit.answer("experiments.html", campaign, part=visit.part(lines[::-1]), purposes=purposes, chosen=chosen)
 
 
 def show(visit: Visit, tx: sa.Connection, campaign: Campaign) -> Response:

@@ -22,4 +22,4 @@ def show(visit: Visit, tx: sa.Connection, campaign: Campaign) -> Response:
     def place(pgr: float) -> float:
         return round(100 * (min(max(pgr, low), high) - low) / (high - low), 2)
 
-    return visit.answer("leaderboard.html", campaign, rows=rows, place=place)
+    return visit.answer("leaderboard.html", campaign, part=visit.part(rows), place=place)

@@ -47,4 +47,10 @@ async function refresh() {
   note.textContent = "";
 }
 
-setInterval(refresh, PERIOD_MS);
+// The next round waits for this one: a slow hub isn't asked twice at once.
+async function renew() {
+  await refresh();
+  setTimeout(renew, PERIOD_MS);
+}
+
+setTimeout(renew, PERIOD_MS);
