@@ -63,9 +63,11 @@ def anyone(sources: Sequence[Source], rng: random.Random) -> list[Pair]:
 
 def matcher(params: Params, candidates: int | None = None) -> Matcher:
     """The matcher that `negatives` asks for."""
+    if params.negatives == "simple":
+        return anyone
     from aar_hub.tasks._alike import alike  # scikit-learn takes a second to import: only if it is used
 
-    return alike(candidates) if params.negatives == "hard" else anyone
+    return alike(candidates)
 
 
 def split(task: str, sources: Sequence[Source], params: Params, match: Matcher) -> Items:
