@@ -40,5 +40,6 @@ def format_usd(micros: int) -> str:
 
 def cost_micros(seconds: float, usd_per_hour: str, units: float = 1.0) -> int:
     """Price of `units` devices for `seconds`, in micro-dollars, rounded up so that nothing is free."""
-    exact = Decimal(str(seconds)) / 3600 * Decimal(usd_per_hour) * Decimal(str(units)) * MICRO
+    # Divided last: 1/60 of an hour has no end, and the rounding up would add a micro-dollar to a round amount.
+    exact = Decimal(str(seconds)) * Decimal(usd_per_hour) * Decimal(str(units)) * MICRO / 3600
     return int(exact.to_integral_value(rounding="ROUND_CEILING"))
