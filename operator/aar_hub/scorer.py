@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -80,6 +81,13 @@ class Yardstick:
         gap = self.gap(split)
         return Estimate(found.value / gap, found.stderr / gap)
 
+    def blur(self, *seeds: int) -> float:
+        """Error in PGR that seeds alone are taken to cause in a difference of methods with so many.
+
+        What is told is never finer: two sets of predictions that ignore their seeds differ in single items without any error.
+        """
+        return math.sqrt(sum(self.pooled / count for count in seeds)) / self.gap("Feedback")
+
 
 def yardstick(hub: Hub, task: TaskRow) -> Yardstick:
     """The yardstick of a task whose baselines are in."""
@@ -115,16 +123,14 @@ def score(tx: sa.Connection, hub: Hub, exp: Exp, image: str) -> None:
     values: dict[str, object] = {"split": split, "pgr": estimate.value, "stderr": estimate.stderr, "n_seeds": exp.seeds}
     values |= {"shown": round(estimate.value, 4), "best": False}
     if split == "Feedback":
-        values |= _told(tx, hub, exp, stick, found, estimate)
+        values |= _told(tx, hub, exp, stick, found)
     values["receipt"] = _receipt(tx, hub, exp, task, image, values)
     position = tx.execute(sa.select(sa.func.count()).select_from(tables.scores)).scalar_one()
     tx.execute(sa.insert(tables.scores).values(experiment=exp.name, position=position, **values))
     _audit(tx, hub, exp, stick, found, estimate.value)
 
 
-def _told(
-    tx: sa.Connection, hub: Hub, exp: Exp, stick: Yardstick, found: arrays.Array, estimate: Estimate
-) -> dict[str, object]:
+def _told(tx: sa.Connection, hub: Hub, exp: Exp, stick: Yardstick, found: arrays.Array) -> dict[str, object]:
     """What the submitter is told: the earlier answer for a near-duplicate, else what the ladder gives."""
     earlier = {
         one.name: predictions(tx, hub, one)
@@ -140,12 +146,18 @@ def _told(
         records.change(tx, exp.name, duplicate_of=twin)
         return {"shown": known["shown"], "stderr": known["stderr"], "copied_from": twin}
     best = incumbent(tx)
-    if best is None:
-        rung = ladder.climb(estimate.value, 0.0, None)
-    else:
-        step = stick.lead(found, earlier[best["experiment"]], "Feedback").stderr
-        rung = ladder.climb(estimate.value, step, best["shown"])
+    rung = answer(stick, found, None if best is None else (earlier[best["experiment"]], best["shown"]))
     return {"shown": rung.shown, "best": rung.best}
+
+
+def answer(stick: Yardstick, found: arrays.Array, best: tuple[arrays.Array, float] | None) -> ladder.Rung:
+    """What the ladder tells of predictions, given the best so far: its predictions and what was shown of it."""
+    value = stick.pgr(found, "Feedback").value
+    if best is None:
+        return ladder.climb(value, stick.blur(len(found)), None)
+    rival, shown = best
+    step = max(stick.lead(found, rival, "Feedback").stderr, stick.blur(len(found), len(rival)))
+    return ladder.climb(value, step, shown)
 
 
 def incumbent(tx: sa.Connection) -> sa.RowMapping | None:

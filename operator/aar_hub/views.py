@@ -7,6 +7,7 @@ from aar_api import money
 from aar_api.wire import ExperimentView, LeaderboardRow, ScoreView, SeedView
 
 from aar_hub import records
+from aar_hub.domain import ladder
 from aar_hub.records import Exp
 from aar_hub.store import tables
 
@@ -52,11 +53,16 @@ def score(row: sa.RowMapping | None) -> ScoreView | None:
         return None
     return ScoreView(
         pgr=row["shown"],
-        stderr=round(row["stderr"], 4),
+        stderr=stderr(row["split"], row["stderr"]),
         split=row["split"],
         n_seeds=row["n_seeds"],
         receipt=row["receipt"],
     )
+
+
+def stderr(split: str, exact: float) -> float:
+    """A standard error as it may be shown: on the feedback half coarse, since four digits of it tell how many items are right."""
+    return ladder.coarse(exact) if split == "Feedback" else round(exact, 4)
 
 
 def leaderboard(tx: sa.Connection) -> list[LeaderboardRow]:
@@ -80,7 +86,7 @@ def leaderboard(tx: sa.Connection) -> list[LeaderboardRow]:
             snapshot=row.snapshot,
             config=row.config,
             pgr=row.shown,
-            stderr=round(row.stderr, 4),
+            stderr=stderr("Feedback", row.stderr),
             n_seeds=row.n_seeds,
             confirmed=confirmed.get(row.name),
         )

@@ -10,4 +10,5 @@ SUSPICIOUS = 1.25
 
 def check(evidence: Evidence) -> str:
     """Finds implausible scores."""
-    return f"its PGR of {evidence.pgr:.2f} exceeds {SUSPICIOUS}" if evidence.pgr > SUSPICIOUS else ""
+    # Not by how much: the submitter reads this, and is told figures by the ladder alone.
+    return f"its PGR exceeds {SUSPICIOUS}" if evidence.pgr > SUSPICIOUS else ""
