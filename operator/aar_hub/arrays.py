@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -19,6 +21,19 @@ MAX_WIDTH = 16_384
 """Widest embedding that is believed; the largest open encoders stay below 8,192."""
 HEADERS = 65_536
 """Bytes for the headers of an archive."""
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    ValueError,
+    EOFError,
+    OSError,
+    KeyError,
+    MemoryError,
+    RuntimeError,
+)
+"""What numpy and zipfile raise at bytes that are no archive of arrays: also where a header promises more than memory holds, or a part is
+locked or packed in a way that zipfile does not know (RuntimeError)."""
 
 
 def pack(arrays: Mapping[str, Array]) -> bytes:
@@ -100,9 +115,13 @@ def _read(data: bytes, names: list[str], limit: int) -> dict[str, Array]:
             missing = [name for name in names if name not in arrays]
             if missing:
                 raise _invalid(f"The output lacks {', '.join(missing)}: it must hold {', '.join(names)}.")
-            return {name: arrays[name] for name in names}
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError) as error:
+            found = {name: arrays[name] for name in names}
+    except UNREADABLE as error:
         raise _invalid(f"The output is no .npz of plain arrays ({error}): write it with numpy.savez.") from error
+    for name, array in found.items():
+        if not isinstance(array, np.ndarray):  # numpy hands over as bytes what does not begin as an array does
+            raise _invalid(f"{name} is no array: write the output with numpy.savez.")
+    return found
 
 
 def _check_numbers(name: str, array: Array) -> None:

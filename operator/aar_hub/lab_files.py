@@ -14,7 +14,7 @@ from aar_api.files import Assignment, BundleInfo, LabReport
 from aar_api.wire import MethodCard, Snapshot
 
 from aar_hub import arrays, catalogue, records, snapshots
-from aar_hub.errors import Conflict, NotFound, Refused
+from aar_hub.errors import Conflict, Forbidden, NotFound, Refused
 from aar_hub.hub import Hub
 from aar_hub.records import Exp, TaskRow
 from aar_hub.store import tables
@@ -60,6 +60,8 @@ def bundle(hub: Hub, name: str, index: int, *, labelled: bool) -> bytes:
     with hub.db.read() as tx:
         exp = _running(tx, name, index)
         task = records.task(tx, exp.task)
+    if labelled and exp.purpose != "Baseline":
+        raise Forbidden("Forbidden", f"Experiment {name} is no baseline: true labels are for baselines alone.")
     parts = {files.TRAIN_ROWS: task.blobs["train"], files.TEST_ROWS: task.blobs["test"]}
     if "features" in task.blobs:
         parts[files.FEATURES] = task.blobs["features"]
@@ -148,6 +150,8 @@ def _enter(hub: Hub, name: str, index: int, values: Mapping[str, object]) -> Non
 
 def _running(tx: sa.Connection, name: str, index: int) -> Exp:
     exp = records.experiment(tx, name)
+    if exp.state != "admitted":  # its token held when the request began, and a long body may have come in since
+        raise Conflict("Ended", f"Experiment {name} is {exp.state}: what comes now does not count; stop.")
     if not 0 <= index < len(exp.drawn):
         raise NotFound("NotFound", f"Experiment {name} has no index {index}: it has {len(exp.drawn)}, counted from 0.")
     return exp

@@ -86,12 +86,12 @@ def route(verb: str, path: str, roles: Sequence[str], endpoint: Endpoint, *, lim
 
     async def handle(request: Request) -> Response:
         hub: Hub = request.app.state.hub
-        body = await read_body(request, limit)
         caller = await run_in_threadpool(auth.authenticate, hub, request.headers.get("authorization", ""))
         if caller.role not in roles:
             raise Forbidden(
                 "Forbidden", f"The role {caller.role!r} may not {verb} {path}: it is for {', '.join(roles)}."
             )
+        body = await read_body(request, limit)  # only now: a stranger cannot fill the memory
         return answer(await run_in_threadpool(endpoint, Call(hub, caller, request, body)))
 
     return Route(path, handle, methods=[verb])

@@ -25,11 +25,12 @@ class Blobs:
         return f"{self._root}/{name[:2]}/{name}"
 
     def put(self, data: bytes) -> str:
-        """Store bytes; the same bytes are stored once."""
+        """Store bytes; the same bytes are stored once, and take the place of a damaged copy."""
         address = digest.of_bytes(data)
-        path = self._path(address)
-        if not self._fs.exists(path):
-            self._write(path, data)
+        try:
+            self.get(address)
+        except BlobMissing:
+            self._write(self._path(address), data)
         return address
 
     def get(self, address: str) -> bytes:
