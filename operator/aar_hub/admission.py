@@ -11,10 +11,12 @@ from aar_hub import auth, catalogue, purse, records, requests, snapshots, submis
 from aar_hub.domain import ledger, seeds
 from aar_hub.errors import Conflict, Refused
 from aar_hub.hub import Hub
-from aar_hub.records import VERIFYING, Campaign, Exp, TaskRow
+from aar_hub.records import UNSETTLED, VERIFYING, Campaign, Exp, TaskRow
 
 TURN = {"Baseline": 0, "Exploration": 1, "Smoke": 1, "Replication": 2, "Control": 2, "Transfer": 2}
 STAGES = ("preparing", "researching", "verifying", "done")
+FREE = ("submittedBy", "desiredState", "hypothesis")
+"""Fields of an Experiment that change nothing of what runs."""
 OWNER_PART = "verify"
 """Where a person's own experiments run: as isolated as a researcher's, and not in one's sandbox."""
 
@@ -27,9 +29,10 @@ def admit(hub: Hub, name: str, asked: AdmissionRequest) -> AdmissionAnswer:
         try:
             if exp is None:
                 exp = _take_up(tx, hub, campaign, name, asked.spec)
-            elif exp.state in ("submitted", "waiting"):
-                _check_unchanged(exp, asked.spec)
-                _check_stage(campaign, exp, records.task(tx, exp.task))
+            elif exp.state in UNSETTLED:
+                _check_unchanged(tx, hub, campaign, exp, asked.spec)
+                if exp.state != "admitted":
+                    _check_stage(campaign, exp, records.task(tx, exp.task))
             if exp.state in ("submitted", "waiting"):
                 waits = _reserve(tx, hub, campaign, exp, asked)
                 if waits is not None:
@@ -54,14 +57,7 @@ def _take_up(tx: sa.Connection, hub: Hub, campaign: Campaign, name: str, spec: E
         )
     if spec.control is not None or spec.replicates is not None:
         raise Refused("InvalidSpec", "control and replicates are the hub's to set: leave them out.")
-    deadline = spec.active_deadline_seconds or campaign.spec.experiments.active_deadline_seconds
-    own = {
-        "submitted_by": SubmittedBy(researcher=requests.OWNER, key=name),
-        "active_deadline_seconds": deadline,
-        "method": _stored_method(tx, hub, spec),
-        "task": None,
-    }
-    settled = spec.model_copy(update=own)
+    settled = _settled(tx, hub, campaign, name, spec)
     if campaign.stage in ("verifying", "done"):
         raise Conflict(
             "CampaignFinished", f"Research has ended (stage {campaign.stage}): nothing more can be submitted."
@@ -69,6 +65,17 @@ def _take_up(tx: sa.Connection, hub: Hub, campaign: Campaign, name: str, spec: E
     submissions.check(tx, hub, campaign, settled, task.key)
     requests.insert(tx, name, settled, task, OWNER_PART, label=spec.method.builtin or name)
     return records.experiment(tx, name)
+
+
+def _settled(tx: sa.Connection, hub: Hub, campaign: Campaign, name: str, spec: ExperimentSpec) -> ExperimentSpec:
+    """A person's Experiment with everything written out as it will run."""
+    own = {
+        "submitted_by": SubmittedBy(researcher=requests.OWNER, key=name),
+        "active_deadline_seconds": spec.active_deadline_seconds or campaign.spec.experiments.active_deadline_seconds,
+        "method": _stored_method(tx, hub, spec),
+        "task": None if spec.task == records.all_tasks(tx)[0].ref else spec.task,
+    }
+    return spec.model_copy(update=own)
 
 
 def _stored_method(tx: sa.Connection, hub: Hub, spec: ExperimentSpec) -> object:
@@ -96,14 +103,15 @@ def _stored_method(tx: sa.Connection, hub: Hub, spec: ExperimentSpec) -> object:
     return method
 
 
-def _check_unchanged(exp: Exp, spec: ExperimentSpec) -> None:
+def _check_unchanged(tx: sa.Connection, hub: Hub, campaign: Campaign, exp: Exp, spec: ExperimentSpec) -> None:
     """What was submitted, digested and priced is what runs; only whether it is wanted may change."""
+    if exp.researcher == requests.OWNER:
+        spec = _settled(tx, hub, campaign, exp.name, spec)
     given, known = spec.dump(), exp.spec
-    changed = [
-        name for name in ("method", "seeds", "resources", "control", "task") if given.get(name) != known.get(name)
-    ]
-    own = exp.researcher == requests.OWNER and "inline" in given.get("method", {})
-    if changed and not own:
+    changed = sorted(
+        name for name in given.keys() | known.keys() if name not in FREE and given.get(name) != known.get(name)
+    )
+    if changed:
         raise Refused(
             "InvalidSpec",
             f"spec.{', spec.'.join(changed)} of {exp.name} differs from what was submitted: submit a new experiment instead.",
@@ -159,7 +167,10 @@ def _wait(tx: sa.Connection, exp: Exp, message: str) -> AdmissionAnswer:
 
 
 def _refuse(tx: sa.Connection, name: str, refusal: Refused | Conflict) -> None:
-    if records.find_experiment(tx, name) is not None:
+    exp = records.find_experiment(tx, name)
+    if exp is not None:
+        if exp.state == "admitted":  # its Job would not be the one that was paid for: what is held is free again
+            purse.settle(tx, name, exp.reserved, 0, 0, to_verification=verifies(exp, records.task(tx, exp.task)))
         records.change(tx, name, state="refused", reason=refusal.reason, message=str(refusal), ended=Hub.now())
 
 

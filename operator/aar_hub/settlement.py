@@ -48,7 +48,9 @@ def _pay(tx: sa.Connection, hub: Hub, exp: Exp, settlement: Settlement) -> None:
     resources = ExperimentSpec.model_validate(exp.spec).resources
     costs = [ledger.split_cost(one.seconds, resources, hub.prices) for one in settlement.indexes]
     cpu, gpu = sum(cost[0] for cost in costs), sum(cost[1] for cost in costs)
-    to_verification = verifies(exp, records.task(tx, exp.task)) and not records.campaign(tx).verified
+    campaign = records.campaign(tx)
+    verifying = campaign.stage == "verifying" and not campaign.verified
+    to_verification = verifying and verifies(exp, records.task(tx, exp.task))
     purse.settle(tx, exp.name, exp.reserved, cpu, gpu, to_verification=to_verification)
     job = {"name": settlement.job_name, "uid": settlement.job_uid, "image": settlement.image}
     records.change(tx, exp.name, cost=cpu + gpu, job=job, ended=Hub.now())

@@ -47,6 +47,10 @@ def submit(hub: Hub, researcher: str, asked: Submission) -> ExperimentView:
             raise Refused("SnapshotMissing", f"The hub holds no snapshot {asked.snapshot}: upload it first.")
         check(tx, hub, campaign, spec, task.key)
         name = names.experiment(campaign.name, researcher, asked.key)
+        if records.find_experiment(tx, name) is not None:
+            raise Refused(
+                "Duplicate", f"The key {asked.key!r} leads to the name {name}, which is taken: use another key."
+            )
         requests.request(tx, name, spec, task, researcher, label=asked.label)
         return views.experiment(tx, records.experiment(tx, name))
 
@@ -113,11 +117,11 @@ def _check_counts(tx: sa.Connection, campaign: Campaign, researcher: str) -> Non
 
 
 def counted(tx: sa.Connection, researcher: str | None = None) -> list[Exp]:
-    """Exploration that counts: all but what never ran."""
-    where = [tables.experiments.c.purpose == "Exploration", tables.experiments.c.state.not_in(FRESH)]
+    """Exploration that counts: all but what never ran. What was cancelled once its seeds were drawn counts, or cancelling would pick seeds."""
+    where = [tables.experiments.c.purpose == "Exploration", tables.experiments.c.state != "refused"]
     if researcher is not None:
         where.append(tables.experiments.c.researcher == researcher)
-    return records.experiments(tx, *where)
+    return [one for one in records.experiments(tx, *where) if one.state != "cancelled" or one.drawn]
 
 
 def explored(tx: sa.Connection) -> int:
