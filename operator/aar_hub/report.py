@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from aar_api import money
+from aar_api.experiment import Control
 from aar_api.wire import BaselineRow, Report, ReportRow
 
 from aar_hub import progress, records, scorer
@@ -14,6 +15,10 @@ from aar_hub.hub import Hub
 from aar_hub.records import Campaign, Exp
 from aar_hub.store import tables
 
+CONTROLS: dict[Control, str] = {
+    "PermutedWeakLabels": "control: weak labels permuted",
+    "NoWeakLabels": "control: no weak labels",
+}
 Verdict = Literal["confirmed", "not confirmed", "exploration", "control", "baseline"]
 
 
@@ -68,7 +73,6 @@ def _method(exp: Exp) -> str:
 def _row(tx: sa.Connection, campaign: Campaign, exp: Exp) -> ReportRow:
     row = records.score(tx, exp.name)
     assert row is not None, "only scored experiments are rows"
-    original = None if exp.replicates is None else records.score(tx, exp.replicates)
     return ReportRow(
         method=_method(exp),
         config=exp.config,
@@ -82,8 +86,8 @@ def _row(tx: sa.Connection, campaign: Campaign, exp: Exp) -> ReportRow:
         verdict=_verdict(campaign, exp),
         experiment=exp.name,
         researcher=exp.researcher,
-        reported_pgr=None if original is None else original["shown"],
-        note=exp.control or exp.audit_message,
+        reported_pgr=campaign.verification.get("reported", {}).get(exp.replicates),
+        note="; ".join(filter(None, (CONTROLS.get(exp.control, ""), exp.audit_message))),
     )
 
 
@@ -94,7 +98,10 @@ def _verdict(campaign: Campaign, exp: Exp) -> Verdict:
         return "exploration"
     if exp.replicates is None:
         return "baseline"
-    confirmed = campaign.verification.get("confirmed") or []
+    verdicts = campaign.verification
+    if exp.purpose == "Transfer":
+        verdicts = verdicts.get("transfer", {}).get(exp.task, {})
+    confirmed = verdicts.get("confirmed") or []
     return "confirmed" if exp.replicates in confirmed else "not confirmed"
 
 

@@ -1,7 +1,7 @@
 """After research: the best configurations again on fresh seeds and the private half, beside vanilla; then controls and other tasks.
 
-A plan in the campaign's row says how far it is: `selected` (experiments by name), `vanilla` (the replication of the plain method), `p`
-and `confirmed`. Each step is taken in one transaction and only once, so a kill between two changes nothing.
+A plan in the campaign's row says how far it is: `selected` (experiments by name), `reported` (of each, the mean PGR that it was selected
+for), `vanilla` (the replication of the plain method), `p` and `confirmed`, and `transfer` (the last two by task). Each step is taken in one transaction and only once, so a kill between two changes nothing.
 """
 
 from __future__ import annotations
@@ -33,18 +33,20 @@ def advance(tx: sa.Connection, hub: Hub, campaign: Campaign) -> None:
     if "selected" not in plan:
         if records.experiments(tx, EXPS.purpose.in_(("Exploration", "Smoke")), EXPS.state.in_(UNSETTLED)):
             return
-        plan |= _select(tx, campaign)
+        plan |= _select(tx, hub, campaign)
     if "confirmed" not in plan:
         if _unsettled(tx):
             records.change_campaign(tx, verification=plan)
             return
-        plan |= judge(tx, hub, plan, records.all_tasks(tx)[0], "replication")
+        plan |= judge(tx, hub, plan["selected"], records.all_tasks(tx)[0], "replication")
         if campaign.spec.evaluation.controls:
-            _request_controls(tx, campaign, plan["confirmed"])
-    finished = _transfer(tx, hub, campaign, plan) if plan["confirmed"] else True
+            _request_controls(tx, hub, campaign, plan["confirmed"])
+    finished = _transfer(tx, hub, campaign, plan["confirmed"]) if plan["confirmed"] else True
     records.change_campaign(tx, verification=plan)
     if finished and not _unsettled(tx):
-        records.change_campaign(tx, verified=True)
+        ready = [row for row in _transfer_tasks(tx, campaign) if row.ready]
+        plan["transfer"] = {row.key: judge(tx, hub, plan["confirmed"], row, "transfer") for row in ready}
+        records.change_campaign(tx, verification=plan, verified=True)
         purse.release_verification(tx, campaign)
 
 
@@ -62,29 +64,40 @@ def candidates(tx: sa.Connection) -> list[selection.Candidate]:
     return found
 
 
-def _select(tx: sa.Connection, campaign: Campaign) -> dict[str, Any]:
-    chosen = [one.experiment for one in selection.top(candidates(tx), campaign.spec.evaluation.replication.top_k)]
+def _select(tx: sa.Connection, hub: Hub, campaign: Campaign) -> dict[str, Any]:
+    best = selection.distinct(candidates(tx))[: campaign.spec.evaluation.replication.top_k]
+    chosen = [one.experiment for one, _ in best]
     plan: dict[str, Any] = {"selected": chosen, "vanilla": None}
+    plan["reported"] = {one.experiment: mean for one, mean in best}
     if chosen:
         task = records.all_tasks(tx)[0]
         for name in chosen:
-            _again(tx, campaign, records.experiment(tx, name), task, "replication")
+            _again(tx, hub, campaign, records.experiment(tx, name), task, "replication")
         if catalogue.find(tx, VANILLA) is not None:
-            plan["vanilla"] = _again(tx, campaign, None, task, "replication")
+            plan["vanilla"] = _again(tx, hub, campaign, None, task, "replication")
     return plan
 
 
-def run_name(campaign: str, kind: str, task: str, original: str) -> str:
-    """Name of the run of that kind of an experiment, or of vanilla."""
-    return names.experiment(campaign, kind, task, original)
+def run_name(hub: Hub, campaign: str, kind: str, task: str, original: str) -> str:
+    """Name of the run of that kind of an experiment, or of vanilla.
+
+    A secret is in it: else a researcher could look for a key that gives a submission this name (32 bits), and have it stand in for the run.
+    """
+    return names.experiment(campaign, kind, task, original, hub.keys.derive("names").hex())
 
 
 def _again(
-    tx: sa.Connection, campaign: Campaign, exp: Exp | None, task: TaskRow, kind: str, control: Control | None = None
+    tx: sa.Connection,
+    hub: Hub,
+    campaign: Campaign,
+    exp: Exp | None,
+    task: TaskRow,
+    kind: str,
+    control: Control | None = None,
 ) -> str:
     """Ask for a method once more, on weak labels and seeds of verification's own; vanilla if no experiment is given."""
     original = VANILLA if exp is None else exp.name
-    name = run_name(campaign.name, kind if control is None else control, task.key, original)
+    name = run_name(hub, campaign.name, kind if control is None else control, task.key, original)
     method = (
         Method(builtin=VANILLA)
         if exp is None
@@ -106,17 +119,17 @@ def _again(
     return name
 
 
-def judge(tx: sa.Connection, hub: Hub, plan: dict[str, Any], task: TaskRow, kind: str) -> dict[str, Any]:
+def judge(tx: sa.Connection, hub: Hub, selected: list[str], task: TaskRow, kind: str) -> dict[str, Any]:
     """Which of the selected beat vanilla on the private half of a task, corrected for how many were tried (Holm).
 
     Without a vanilla run (its method is gone, or it failed) a winner has to beat the floor instead.
     """
     campaign = records.campaign(tx)
     stick = scorer.yardstick(hub, task)
-    vanilla = _scored(tx, run_name(campaign.name, kind, task.key, VANILLA))
+    vanilla = _scored(tx, run_name(hub, campaign.name, kind, task.key, VANILLA))
     tails: dict[str, float] = {}
-    for name in plan["selected"]:
-        run = _scored(tx, run_name(campaign.name, kind, task.key, name))
+    for name in selected:
+        run = _scored(tx, run_name(hub, campaign.name, kind, task.key, name))
         if run is None:
             continue
         found = scorer.predictions(tx, hub, run)
@@ -126,7 +139,7 @@ def judge(tx: sa.Connection, hub: Hub, plan: dict[str, Any], task: TaskRow, kind
             lead = stick.lead(found, scorer.predictions(tx, hub, vanilla), "Private")
         tails[name] = selection.p_value(lead.value, lead.stderr)
     rejected = selection.holm(tails)
-    return {"p": tails, "confirmed": [name for name in plan["selected"] if name in rejected]}
+    return {"p": tails, "confirmed": [name for name in selected if name in rejected]}
 
 
 def _scored(tx: sa.Connection, name: str) -> Exp | None:
@@ -134,25 +147,31 @@ def _scored(tx: sa.Connection, name: str) -> Exp | None:
     return found if found is not None and found.state == "scored" else None
 
 
-def _request_controls(tx: sa.Connection, campaign: Campaign, confirmed: list[str]) -> None:
+def _request_controls(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed: list[str]) -> None:
     task = records.all_tasks(tx)[0]
     for name in confirmed:
         for control in get_args(Control):
-            _again(tx, campaign, records.experiment(tx, name), task, "control", control)
+            _again(tx, hub, campaign, records.experiment(tx, name), task, "control", control)
 
 
-def _transfer(tx: sa.Connection, hub: Hub, campaign: Campaign, plan: dict[str, Any]) -> bool:
+def _transfer_tasks(tx: sa.Connection, campaign: Campaign) -> list[TaskRow]:
+    """Those that the campaign names now; one that was taken out of it is no longer paid for."""
+    named = campaign.spec.evaluation.transfer_tasks
+    return [row for row in records.all_tasks(tx) if not row.main and row.ref in named]
+
+
+def _transfer(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed: list[str]) -> bool:
     """Baselines of the transfer tasks, then the confirmed there; whether all that can be asked for has been."""
     done = True
-    for row in records.all_tasks(tx):
-        if row.main or row.failed:
+    for row in _transfer_tasks(tx, campaign):
+        if row.failed:
             continue
         baselines.advance(tx, hub, campaign, row.key)
         now = records.task(tx, row.key)
         done &= bool(now.ready or now.failed)
         if now.ready:
-            for name in plan["confirmed"]:
-                _again(tx, campaign, records.experiment(tx, name), now, "transfer")
+            for name in confirmed:
+                _again(tx, hub, campaign, records.experiment(tx, name), now, "transfer")
             if catalogue.find(tx, VANILLA) is not None:
-                _again(tx, campaign, None, now, "transfer")
+                _again(tx, hub, campaign, None, now, "transfer")
     return done

@@ -41,11 +41,6 @@ def distinct(candidates: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
     return sorted(means, key=lambda pair: (-pair[1], pair[0].experiment))
 
 
-def top(candidates: Sequence[Candidate], k: int) -> list[Candidate]:
-    """The k best configurations."""
-    return [candidate for candidate, _ in distinct(candidates)[:k]]
-
-
 def p_value(difference: float, stderr: float) -> float:
     """One-sided: chance of so large a lead over vanilla if there were none."""
     if stderr <= 0:
