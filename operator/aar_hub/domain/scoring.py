@@ -9,7 +9,9 @@ The standard error has two independent parts, both first order (delta method), w
 - test sampling: item i moves PGR by psi_i = [(a_i - A) - (w_i - W) - PGR ((c_i - C) - (w_i - W))] / g; items of one problem are not
   independent, so psi is summed within a problem before squaring (Liang and Zeger 1986; Miller 2024, "Adding Error Bars to Evals").
 
-That a method's seed i learnt from the labels of teacher seed i is left out: the two move together, so the error is stated a little too large.
+Two things are left out, and both leave the error stated a little too large: that a method's seed i learnt from the labels of teacher seed i, so
+that the two move together; and that a seed's luck with single items is seen both by the seeds and by the items (a few per cent where seeds
+agree on most items, under 20 where they agree on few).
 """
 
 from __future__ import annotations
