@@ -1,0 +1,264 @@
+"""The published attacks on such a system, each played against the hub, and those that its own rules would invite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from aar_hub import arrays, records, scorer
+from aar_hub.domain import duplicates
+from aar_hub.scorer import Yardstick
+from hub.hubworld import METHOD, World, answers, npz, spec
+
+# Label exfiltration: change predictions a little, and read from the score which change was right
+
+
+def realistic(seed: int) -> tuple[Yardstick, np.random.Generator, np.ndarray]:
+    """A yardstick of the size of the chat task with models whose seeds differ as trained ones do, and a method's predictions."""
+    rng = np.random.default_rng(seed)
+    n = 1500
+    truth, feedback = rng.random(n) < 0.5, np.zeros(n, dtype=bool)
+    feedback[rng.permutation(n)[: n // 2]] = True
+
+    def model(accuracy: float, seeds: int) -> np.ndarray:
+        hard = rng.normal(size=n)
+        drawn = []
+        for _ in range(seeds):
+            found = 0.9 * hard + 0.44 * rng.normal(size=n)
+            right = found < np.quantile(found, accuracy + 0.008 * rng.normal())
+            drawn.append(np.where(right == truth, 0.9, 0.1))
+        return np.array(drawn)
+
+    stick = Yardstick(truth, np.arange(n), feedback, model(0.62, 5), model(0.74, 5))
+    return stick, rng, model(0.66, 1)
+
+
+def exfiltrate(seed: int, size: int, ladder: bool) -> tuple[float, float]:
+    """Gain in PGR on the feedback and on the private half from 50 submissions, each with `size` more answers turned round.
+
+    The attacker's method ignores its seed, so that nothing but the turned answers makes a difference, and keeps what is told to be better.
+    """
+    stick, rng, one = realistic(seed)
+    best: tuple[np.ndarray, float] | None = None
+
+    def told(predictions: np.ndarray) -> float:
+        nonlocal best
+        if not ladder:
+            return stick.pgr(predictions, "Feedback").value
+        rung = scorer.answer(stick, predictions, best)
+        if rung.best:
+            best = (predictions, rung.shown)
+        return rung.shown
+
+    start = current = np.repeat(one, 2, axis=0)
+    score = told(current)
+    for block in rng.permutation(stick.truth.size)[: 50 * size].reshape(50, size):
+        turned = current.copy()
+        turned[:, block] = 1 - turned[:, block]
+        if (answer := told(turned)) > score:
+            current, score = turned, answer
+    gains = [stick.pgr(current, split).value - stick.pgr(start, split).value for split in scorer.SPLITS]
+    return gains[0], gains[1]
+
+
+@pytest.mark.parametrize("size", [4, 16])
+def test_label_exfiltration_by_perturbed_predictions(size: int) -> None:
+    exact = np.mean([exfiltrate(seed, size, ladder=False) for seed in range(4)], axis=0)
+    told = np.mean([exfiltrate(seed, size, ladder=True) for seed in range(4)], axis=0)
+    assert exact[0] > 0.1, "the attack works against a scorer that tells exact figures"
+    assert told[0] < 0.04, "and earns less than a test half resolves against the ladder"
+    assert told[1] < 0.02, "nothing at all on the half that decides"
+
+
+def test_label_exfiltration_of_single_items_gets_the_earlier_answer() -> None:
+    stick, _, one = realistic(0)
+    base = np.repeat(one, 2, axis=0)
+    for turned in (1, 2, 3):
+        probe = base.copy()
+        probe[:, :turned] = 1 - probe[:, :turned]
+        assert duplicates.nearest(probe, {"base": base}) == "base"
+    assert stick.truth.size * duplicates.TOLERANCE == 3
+
+
+def test_label_exfiltration_by_the_last_digits(world: World) -> None:
+    """Neither figure that is told moves with a single item: seven methods, each one answer better than the one before."""
+    truth, one = world.truth(), world.researcher()
+    feedback = np.flatnonzero(world.stick().feedback)
+    predictions = answers(truth, 0.7, 0)
+    wrong = [row for row in feedback if (predictions[row] > 0.5) != truth[row]]
+    seen = []
+    for turn in range(7):
+        turned = predictions.copy()
+        view = one.explore(predict=lambda _, p=turned: p, config={"turn": turn})
+        seen.append((view["score"]["pgr"], view["score"]["stderr"]))
+        predictions[wrong[turn]] = 1 - predictions[wrong[turn]]
+    assert len({stderr for _, stderr in seen}) <= 2, "four digits of the error would count the right answers"
+    # Six answers of a hundred are about 0.2 of PGR, and a step is 0.05 or more: four or five figures for seven methods.
+    assert len({pgr for pgr, _ in seen}) <= 5
+
+
+def test_exact_counts_and_base_rates_are_nowhere(world: World) -> None:
+    """The reference system answered with the number of right answers and the distribution of the labels."""
+    one = world.researcher()
+    view = one.explore()
+    assert set(view["score"]) == {"pgr", "stderr", "split", "nSeeds", "receipt"}
+    shown = str([one.get(path) for path in ("/v1/brief", "/v1/experiments", "/v1/leaderboard", "/v1/methods")])
+    stick = world.stick()
+    for figure in (stick.floor("Feedback").value, stick.top("Feedback").value, stick.truth.mean()):
+        assert f"{figure:.4f}" not in shown
+    for word in ("correct", "accuracy", "weak'", "ceiling", "floors"):
+        assert word not in shown
+
+
+# Seed picking
+
+
+def test_seed_picking_by_crashing(world: World) -> None:
+    """Two seeds, one does badly: the method gives up rather than lower its mean."""
+    one = world.researcher()
+    name = one.submit().json()["name"]
+    world.events()
+    answer = world.admit(name)
+    world.output(answer["postToken"], 0, npz(test=answers(world.truth(), 0.9, 0)))
+    report = {"ok": False, "reason": "MethodError", "message": "a bad seed", "logTail": "validation accuracy 0.58"}
+    world.call("POST", "/v1/lab/failure", answer["postToken"], report, params={"index": 1})
+    view = world.settle(name, 2)
+    assert (view["state"], view["reason"]) == ("failed", "SeedFailed")
+    assert "score" not in view
+    assert one.get("/v1/leaderboard") == []
+    assert one.get("/v1/brief")["purse"]["submissionsLeft"] == 89, "and it counts"
+    assert one.submit(key="again", config={"n": 1}).json()["reason"] == "Duplicate"
+
+
+def test_seed_picking_by_cancelling(world: World) -> None:
+    """The seeds are seen once it runs: whoever does not like them and cancels has used up a submission."""
+    one = world.researcher()
+    for turn in range(3):
+        name = one.submit(config={"x": 1}).json()["name"]
+        world.events()
+        world.admit(name)
+        assert len(one.get(f"/v1/experiments/{name}")["seeds"]) == 2
+        one.post(f"/v1/experiments/{name}/cancel")
+        world.settle(name, 2, "cancelled")
+        assert one.get("/v1/brief")["purse"]["submissionsLeft"] == 89 - turn
+    assert world.summary()["submissions"] == 3
+
+
+def test_seed_picking_by_repeating(world: World) -> None:
+    """The same method twice, as one seed and as two: its mean is what selection sees, not its best."""
+    truth, one = world.truth(), world.researcher()
+    good = one.explore(predict=lambda i: answers(truth, 0.8, i), config={"name": "steady"})["name"]
+    for seeds, accuracy in ((1, 0.88), (2, 0.55)):
+        one.explore(predict=lambda i, a=accuracy: answers(truth, a, i + 40), config={"name": "luck"}, seeds=seeds)
+    assert world.open(spec(evaluation={"replication": {"topK": 1, "seeds": 3}})).status_code == 204
+    world.stage("verifying")
+    names = world.until_requested(2)
+    assert {world.specs[name].get("replicates") for name in names} == {None, good}
+
+
+def test_seed_picking_by_asking_for_seeds(world: World) -> None:
+    for body in ({"seeds": [1, 2]}, {"seed": 7}, {"drawn": [7]}):
+        assert world.researcher().submit(**body).status_code == 422
+
+
+def test_standing_in_for_a_verification_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name has 32 bits of hash: a key can be found that gives a submission the name of a later run. Here every name is the same."""
+    one = world.researcher()
+    first = one.submit(key="a").json()["name"]
+    monkeypatch.setattr("aar_api.names.experiment", lambda *_: first)
+    taken = one.submit(key="b")
+    assert (taken.status_code, taken.json()["reason"]) == (422, "Duplicate")
+    assert taken.json()["message"] == f"The key 'b' leads to the name {first}, which is taken: use another key."
+
+
+# Numbers that nobody computed
+
+
+@pytest.mark.parametrize(
+    "typed", [{"pgr": 0.97}, {"metrics": {"pgr": 0.97}}, {"results": []}, {"owner": True}, {"author": "r1"}], ids=str
+)
+def test_typed_in_scores_in_findings(world: World, typed: dict[str, Any]) -> None:
+    one = world.researcher()
+    body = {"kind": "result", "title": "t", "text": "num_seeds: 5"}
+    assert one.post("/v1/findings", body | typed).status_code == 422
+    assert one.post("/v1/findings", body).json()["results"] == []
+    assert one.get("/v1/leaderboard") == []
+    assert world.summary().get("best") is None
+
+
+def test_predictions_from_a_researcher(world: World) -> None:
+    """Only a lab Job's own token may post, and only for its own experiment."""
+    one, other = world.researcher("r0"), world.researcher("r1")
+    mine, theirs = one.submit().json()["name"], other.submit(config={"x": 1}).json()["name"]
+    world.events()
+    post = world.admit(mine)["postToken"]
+    fetch = world.admit(theirs)["fetchToken"]
+    perfect = npz(test=np.where(world.truth(), 1.0, 0.0))
+    assert world.output(one.token, 0, perfect).status_code == 403
+    assert world.output(fetch, 0, perfect).status_code == 403
+    for index in (0, 1):
+        query = {"index": index, "experiment": theirs, "name": theirs, "subject": theirs}
+        sent = world.call(
+            "POST", "/v1/lab/output", post, params=query, content=npz(test=answers(world.truth(), 0.7, index))
+        )
+        assert sent.status_code == 204
+    assert world.settle(theirs, 2)["state"] == "failed", "it has no output, whatever the other's token named"
+
+
+def test_scoring_a_training_split(world: World) -> None:
+    """The reference system's route took `split=train_unlabel`. Here what is posted beside `test` is dropped, and nobody can ask for it."""
+    truth, train = world.truth(), np.array(world.sealed()["train"], dtype=float)
+    one = world.researcher()
+    name = one.submit().json()["name"]
+    world.events()
+    answer = world.admit(name)
+    for index in (0, 1):
+        body = npz(test=answers(truth, 0.7, index), train=train)
+        query = {"index": index, "split": "train"}
+        assert world.call("POST", "/v1/lab/output", answer["postToken"], params=query, content=body).status_code == 204
+    view = world.settle(name, 2)
+    assert view["score"]["split"] == "Feedback"
+    with world.hub.db.read() as tx:
+        blob = records.outputs(tx, name)[0]["blob"]
+    assert list(arrays.unpack(world.hub.blobs.get(blob))) == ["test"]
+    assert one.submit(split="train", config={"x": 1}).status_code == 422
+    assert one.submit(task="reviews", config={"x": 1}).status_code == 422
+
+
+def test_poisoned_baselines(world: World) -> None:
+    """W and C are divided by: no researcher's experiment may post a teacher, a ceiling or the list of methods."""
+    one = world.researcher()
+    before = world.summary()["floors"]
+    name = one.submit().json()["name"]
+    world.events()
+    post = world.admit(name)["postToken"]
+    assert world.call("POST", "/v1/lab/catalogue", post, []).status_code == 403
+    body = npz(test=answers(world.truth(), 0.1, 0), train=np.zeros(40), teacher=np.zeros(200))
+    assert [world.output(post, index, body).status_code for index in (0, 1)] == [204, 204]
+    world.settle(name, 2)
+    assert world.summary()["floors"] == before
+    assert (
+        world.admit("mine", {"campaignRef": "camp", "purpose": "Baseline", "method": {"inline": METHOD}})["verdict"]
+        == "refused"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        pytest.param("import chitchat_dataset\n" + METHOD, "the snapshot uses chitchat_dataset", id="the answer key"),
+        pytest.param("import aar_hub.scorer\n" + METHOD, "the snapshot uses aar_hub", id="the scorer"),
+        pytest.param("import subprocess\n" + METHOD, "the snapshot uses subprocess", id="running code answers"),
+    ],
+)
+def test_executing_or_looking_up_answers(world: World, source: str, said: str) -> None:
+    one = world.researcher()
+    view = one.explore(snapshot=one.upload(source))
+    assert view["audit"] == "Suspect"
+    assert said in view["auditMessage"]
+
+
+def test_a_score_that_is_too_good_is_suspect_without_being_told_how_good(world: World) -> None:
+    view = world.researcher().explore(predict=lambda _: np.where(world.truth(), 0.9, 0.1))
+    assert (view["audit"], view["auditMessage"]) == ("Suspect", "above-ceiling: its PGR exceeds 1.25")

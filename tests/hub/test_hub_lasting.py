@@ -1,0 +1,228 @@
+"""What survives: a restart in the middle, a kill, and the figures that are read from what is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from aar_api import labels
+from aar_hub import verification
+from hub.hubworld import OPERATOR, PATIENCE_SECONDS, World, answers, npz
+from prometheus_client.parser import text_string_to_metric_families
+
+
+def everything(world: World) -> list[Any]:
+    """All that the operator and a researcher can read."""
+    one = world.researcher()
+    feed = world.must("GET", "/v1/operator/feed", params={"cursor": 0})
+    read = [
+        one.get(path) for path in ("/v1/brief", "/v1/experiments", "/v1/leaderboard", "/v1/findings", "/v1/methods")
+    ]
+    return [feed, world.summary(), world.report(), world.must("GET", "/v1/operator/experiments"), *read]
+
+
+def test_a_restart_in_the_middle_keeps_everything(world: World) -> None:
+    one = world.researcher()
+    one.explore(0.85, config={"name": "good"})
+    half = one.submit(config={"name": "half"}).json()["name"]
+    one.post("/v1/findings", {"kind": "result", "title": "t", "experiments": [half], "key": "k"})
+    world.events()
+    answer = world.admit(half)
+    first = npz(test=answers(world.truth(), 0.7, 0))
+    world.output(answer["postToken"], 0, first)
+    before = everything(world)
+    world.restart()
+    assert everything(world) == before
+    assert world.admit(half) == answer
+    # A lab that posts on: the first output again, then the second, with the tokens it was started with.
+    assert [world.output(answer["postToken"], i, first).status_code for i in (0, 1)] == [204, 204]
+    assert world.settle(half, 2)["state"] == "scored"
+    world.restart()
+    assert world.settle(half, 2)["state"] == "scored"
+    assert len(world.report()["timeline"]) == 2
+
+
+def test_a_restart_in_every_step_of_verification(world: World) -> None:
+    world.researcher().explore(0.85, config={"name": "good"})
+    world.stage("verifying")
+    done: list[str] = []
+    while not world.summary()["verified"]:
+        for name in world.requested():
+            world.restart()
+            assert name not in done, "nothing is asked for twice"
+            done.append(name)
+            world.run(name, 0.65 if world.specs[name]["method"].get("builtin") == verification.VANILLA else 0.85)
+            world.restart()
+        time.sleep(0.01)
+    assert len(done) == 4, "the winner, vanilla and two controls"
+    assert world.summary()["best"]["confirmed"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+class Process:
+    """The hub as the program that is shipped."""
+
+    def __init__(self, folder: Path) -> None:
+        ports = {labels.ENV_HUB_SANDBOX_PORT: free_port(), labels.ENV_HUB_OPERATOR_PORT: free_port()}
+        own = {labels.ENV_HUB_DATA_DIR: folder, labels.ENV_HUB_OPERATOR_TOKEN: OPERATOR} | ports
+        env = os.environ | {name: str(value) for name, value in own.items()}  # noqa: TID251  the child needs ours
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "aar_hub.main"], env=env, stderr=subprocess.PIPE, text=True
+        )
+        self.sandbox, self.control = (f"http://127.0.0.1:{port}" for port in ports.values())
+        limit = time.monotonic() + PATIENCE_SECONDS
+        while not self.answers():
+            assert self.process.poll() is None, "it ended"
+            assert time.monotonic() < limit, "it does not answer"
+            time.sleep(0.05)
+
+    def answers(self) -> bool:
+        try:
+            return all(httpx.get(f"{url}/healthz", trust_env=False).is_success for url in (self.sandbox, self.control))
+        except httpx.TransportError:
+            return False
+
+    def ask(self, verb: str, url: str, token: str = OPERATOR, **more: Any) -> httpx.Response:
+        return httpx.request(
+            verb, url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=60, **more
+        )
+
+    def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode
+
+
+def test_a_kill_at_any_moment_loses_nothing_and_scores_once(researched: World, tmp_path: Path) -> None:
+    seeded = researched.copy(tmp_path / "hub")
+    truth, token = seeded.truth(), seeded.researcher().token
+    digest = seeded.researcher().upload()
+    seeded.stop()
+
+    ends: list[int] = []
+    hub = Process(tmp_path / "hub")
+    body = {"key": "k", "snapshot": digest, "seeds": 2}
+    name = hub.ask("POST", f"{hub.sandbox}/v1/experiments", token, json=body).json()["name"]
+    ends.append(hub.end(signal.SIGKILL))
+
+    hub = Process(tmp_path / "hub")
+    assert hub.ask("POST", f"{hub.sandbox}/v1/experiments", token, json=body).json()["name"] == name
+    events = hub.ask("GET", f"{hub.control}/v1/operator/feed", params={"cursor": researched.cursor}).json()["events"]
+    (event,) = [one for one in events if one.get("experiment") == name]
+    path = f"/v1/operator/experiments/{name}"
+    wanted = {"uid": "u", "spec": event["spec"], "maxAttempts": 2}
+    first = hub.ask("PUT", f"{hub.control}{path}/admission", json=wanted).json()
+    output = npz(test=answers(truth, 0.7, 0))
+    where = f"{hub.sandbox}/v1/lab/output?index=0"
+    assert hub.ask("POST", where, first["postToken"], content=output).status_code == 204
+    ends.append(hub.end(signal.SIGKILL))
+
+    hub = Process(tmp_path / "hub")
+    assert hub.ask("PUT", f"{hub.control}{path}/admission", json=wanted).json() == first
+    for index in (0, 1):
+        where = f"{hub.sandbox}/v1/lab/output?index={index}"
+        assert hub.ask("POST", where, first["postToken"], content=output).status_code == 204
+    indexes = [{"index": i, "succeeded": True, "seconds": 1.0} for i in (0, 1)]
+    ended = {"jobName": "j", "jobUid": "u", "outcome": "finished", "indexes": indexes}
+    views = [hub.ask("PUT", f"{hub.control}{path}/settlement", json=ended).json() for _ in range(2)]
+    assert views[0] == views[1]
+    assert views[0]["state"] == "scored"
+    ends.append(hub.end(signal.SIGTERM))
+    assert ends == [-signal.SIGKILL, -signal.SIGKILL, 0]
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        ({labels.ENV_HUB_DATA_DIR: ""}, "AAR_HUB_DATA_DIR is not set, but the hub cannot start without it"),
+        ({labels.ENV_HUB_OPERATOR_TOKEN: ""}, "AAR_HUB_OPERATOR_TOKEN is not set"),
+        (
+            {labels.ENV_HUB_SANDBOX_PORT: "http"},
+            "AAR_HUB_SANDBOX_PORT is 'http', but a port is a number from 0 to 65535",
+        ),
+        ({labels.ENV_HUB_GPU_USD_PER_HOUR: "-1"}, "AAR_HUB_GPU_USD_PER_HOUR: '-1' is not an amount of US dollars"),
+    ],
+    ids=["no folder", "no token", "port", "price"],
+)
+def test_a_hub_that_cannot_start_says_why(tmp_path: Path, missing: dict[str, str], told: str) -> None:
+    own = {labels.ENV_HUB_DATA_DIR: str(tmp_path), labels.ENV_HUB_OPERATOR_TOKEN: "t"} | missing
+    command = [sys.executable, "-m", "aar_hub.main"]
+    done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True, timeout=60, check=False)  # noqa: TID251
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"aar_hub: {told}")
+
+
+# Metrics
+
+NAMES = {
+    "aar_cost_usd": {"kind"},
+    "aar_budget_limit_usd": set(),
+    "aar_budget_reserved_usd": set(),
+    "aar_budget_left_usd": set(),
+    "aar_experiments": {"purpose", "state"},
+    "aar_gap_recovered_ratio": {"researcher", "split"},
+    "aar_accuracy_ratio": {"task", "model"},
+    "aar_researchers_finished": set(),
+    "aar_findings": set(),
+}
+CLOSED = {
+    "kind": {"llm", "gpu", "cpu"},
+    "split": {"feedback", "private"},
+    "model": {"weak", "ceiling"},
+    "purpose": {"Baseline", "Exploration", "Smoke", "Replication", "Control", "Transfer"},
+    "state": {"submitted", "waiting", "admitted", "scored", "failed", "refused", "cancelled"},
+    "campaign": {"camp"},
+    "task": {"math"},
+    "researcher": {"r0"},
+}
+
+
+def metrics(world: World) -> dict[str, dict[tuple[str, ...], float]]:
+    text = world.running.control.get("/metrics").text
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for family in text_string_to_metric_families(text):
+        assert family.documentation
+        for sample in family.samples:
+            assert set(sample.labels) == NAMES[family.name] | {"campaign"}, sample
+            assert all(value in CLOSED[label] for label, value in sample.labels.items()), sample
+            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+    return found
+
+
+def test_metrics(world: World) -> None:
+    one = world.researcher()
+    view = one.explore(0.8)
+    one.submit(config={"x": 1})
+    one.post("/v1/findings", {"kind": "insight", "title": "t"})
+    found, spend = metrics(world), world.summary()["spend"]
+    assert {name.removesuffix("_total") for name in found} == set(NAMES)
+    assert found["aar_cost_usd_total"]["camp", "cpu"] == float(spend["cpuUSD"])
+    limit, reserved, left = (found[f"aar_budget_{name}_usd"]["camp",] for name in ("limit", "reserved", "left"))
+    assert limit == 10.0
+    assert limit - reserved - left == pytest.approx(float(spend["totalUSD"]))
+    assert found["aar_experiments"] == {
+        ("camp", "Baseline", "scored"): 3,
+        ("camp", "Exploration", "scored"): 1,
+        ("camp", "Exploration", "submitted"): 1,
+    }
+    assert found["aar_gap_recovered_ratio"] == {("camp", "r0", "feedback"): view["score"]["pgr"]}
+    assert found["aar_accuracy_ratio"]["camp", "weak", "math"] == world.summary()["floors"]["math"][0]
+    assert (found["aar_findings"]["camp",], found["aar_researchers_finished"]["camp",]) == (1, 0)
+    world.restart()
+    assert metrics(world) == found
+
+
+def test_no_metrics_before_a_campaign(worlds: Any) -> None:
+    assert list(text_string_to_metric_families(worlds().running.control.get("/metrics").text)) == []

@@ -1,0 +1,214 @@
+"""From the end of research to `done`: fresh seeds, the private half, controls, another task; and what a person reads."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from aar_api import money
+from aar_hub import records, verification
+from hub.hubworld import REVIEWS, World, answers, spec, untar
+
+LEVELS = {"good": 0.85, "lucky": 0.62, "plain": 0.65}
+"""What configurations are worth on fresh seeds; plain is the method that they have to beat."""
+
+
+def level(wanted: dict[str, Any]) -> float:
+    if wanted["method"].get("builtin") == verification.VANILLA:
+        return LEVELS["plain"]
+    if wanted.get("control") is not None or wanted["purpose"] == "Baseline":
+        return 0.55  # of a baseline it is not read
+    return LEVELS[wanted["method"]["config"]["name"]]
+
+
+def explore_three(world: World) -> dict[str, Any]:
+    """good, twice; lucky, which does well in exploration alone; and one that is not among the best."""
+    one, truth = world.researcher(), world.truth()
+    predict = {a: (lambda i, a=a: answers(truth, a, i)) for a in (0.88, 0.84, 0.8, 0.6)}
+    return {
+        "good": one.explore(predict=predict[0.88], config={"name": "good"}, label="good"),
+        "again": one.explore(predict=predict[0.84], config={"name": "good"}, seeds=1),
+        "lucky": one.explore(predict=predict[0.8], config={"name": "lucky"}, label="lucky"),
+        "poor": one.explore(predict=predict[0.6], config={"name": "poor"}, label="poor"),
+    }
+
+
+def exact(world: World, name: str) -> float:
+    """The feedback score that nobody is told."""
+    with world.hub.db.read() as tx:
+        row = records.score(tx, name)
+    assert row is not None
+    return float(row["pgr"])
+
+
+def test_from_research_to_done(world: World) -> None:
+    assert world.open(
+        spec(evaluation={"transferTasks": [REVIEWS]}, referenceLines=[{"name": "human", "pgr": "0.23"}])
+    ).is_success
+    found = explore_three(world)
+    # Exactly what is spent and held for verification: not a micro-dollar is free, and yet all of it can be paid.
+    spend = world.summary()["spend"]
+    limit = money.parse_usd(spend["totalUSD"]) + money.parse_usd(spend["reservedUSD"])
+    least = spec(evaluation={"transferTasks": [REVIEWS]}, budget={"limitUSD": money.format_usd(limit)})
+    assert world.open(least | {"referenceLines": [{"name": "human", "pgr": "0.23"}]}).status_code == 204
+    assert world.stage("verifying", "ResearchersFinished").is_success
+
+    weak: dict[str, list[np.ndarray]] = {}
+
+    def watched(wanted: dict[str, Any]) -> float:
+        if wanted["purpose"] not in ("Control", "Replication"):
+            return level(wanted)
+        token = world.admit(wanted["name"])["fetchToken"]
+        for index in range(2):
+            data = world.call("GET", "/v1/lab/bundle", token, params={"index": index}).content
+            kind = wanted.get("control") or wanted["method"].get("builtin") or wanted["method"]["config"]["name"]
+            weak.setdefault(kind, []).append(np.load(io.BytesIO(untar(data)["weak.npy"])))
+        return level(wanted)
+
+    done = world.verify(watched)
+    asked = [
+        (one["purpose"], one.get("control") or one["method"].get("builtin") or one["method"]["config"]["name"])
+        for one in done
+    ]
+    assert sorted(asked[:3]) == [("Replication", "good"), ("Replication", "hard-labels"), ("Replication", "lucky")]
+    rest = [("Control", "NoWeakLabels"), ("Control", "PermutedWeakLabels"), ("Baseline", "features")]
+    assert sorted(asked[3:6]) == sorted(rest), "controls of what was confirmed alone"
+    assert sorted(asked[6:8]) == [("Baseline", "ceiling"), ("Baseline", "teacher")]
+    assert sorted(asked[8:]) == [("Transfer", "good"), ("Transfer", "hard-labels")]
+
+    # Controls: the same labels in another order, and none.
+    for index in (0, 1):
+        real, permuted = weak["good"][index], weak["PermutedWeakLabels"][index]
+        assert (weak["lucky"][index] == real).all()
+        assert sorted(permuted) == sorted(real)
+        assert (permuted != real).any()
+        assert (weak["NoWeakLabels"][index] == 0.5).all()
+
+    spend = world.summary()["spend"]
+    assert money.parse_usd(spend["reservedUSD"]) == 0, "what verification did not need is given back"
+    assert money.parse_usd(spend["totalUSD"]) <= limit
+    assert world.stage("done").is_success
+    report = world.report()
+    check_rows(world, report, found, done)
+    best = world.summary()["best"]
+    assert (best["experiment"], best["confirmed"]) == (found["good"]["name"], True)
+    assert {(row["task"], row["split"]) for row in report["baselines"]} == {
+        (task, split) for task in ("math", "reviews") for split in ("Feedback", "Private")
+    }
+    assert report["referenceLines"] == [["human", 0.23]]
+    assert [one["order"] for one in report["timeline"]] == [0, 1, 2, 3]
+    assert report["methodsSeen"] == {"good": 1, found["again"]["name"]: 1, "lucky": 1, "poor": 1}
+
+
+def check_rows(world: World, report: dict[str, Any], found: dict[str, Any], done: list[dict[str, Any]]) -> None:
+    rows = {row["experiment"]: row for row in report["rows"]}
+    drawn = {seed["seed"] for one in found.values() for seed in one["seeds"]}
+    mean = {
+        "good": (exact(world, found["good"]["name"]) + exact(world, found["again"]["name"])) / 2,
+        "lucky": exact(world, found["lucky"]["name"]),
+    }
+    verdicts = {}
+    for one in done:
+        if one["purpose"] == "Baseline":
+            continue
+        row = rows[one["name"]]
+        assert row["split"] == "Private"
+        receipt = json.loads(world.hub.blobs.get(world_receipt(world, one["name"])))
+        assert receipt["weakSets"] == [2 + i for i in range(one["seeds"])], (
+            "labels of teachers that exploration never saw"
+        )
+        assert not drawn & set(receipt["seeds"])
+        name = one["method"]["config"].get("name", "vanilla")
+        verdicts[one["purpose"], name, one.get("control")] = (row["verdict"], row["note"])
+        if name in mean:
+            assert row["reportedPgr"] == pytest.approx(mean[name])
+        else:
+            assert "reportedPgr" not in row
+    assert verdicts == {
+        ("Replication", "good", None): ("confirmed", ""),
+        ("Replication", "lucky", None): ("not confirmed", ""),
+        ("Replication", "vanilla", None): ("baseline", ""),
+        ("Control", "good", "PermutedWeakLabels"): ("control", "control: weak labels permuted"),
+        ("Control", "good", "NoWeakLabels"): ("control", "control: no weak labels"),
+        ("Transfer", "good", None): ("confirmed", ""),
+        ("Transfer", "vanilla", None): ("baseline", ""),
+    }
+
+
+def world_receipt(world: World, name: str) -> str:
+    (view,) = [one for one in world.must("GET", "/v1/operator/experiments") if one["name"] == name]
+    return str(view["score"]["receipt"])
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "verdict"),
+    [pytest.param(0.85, 0.85, "confirmed", id="carries over"), pytest.param(0.85, 0.6, "not confirmed", id="does not")],
+)
+def test_a_transfer_has_a_verdict_of_its_own(world: World, here: float, there: float, verdict: str) -> None:
+    evaluation = {"transferTasks": [REVIEWS], "controls": False, "replication": {"topK": 1, "seeds": 3}}
+    assert world.open(spec(evaluation=evaluation)).status_code == 204
+    world.researcher().explore(0.85, config={"name": "good"})
+    world.stage("verifying")
+    world.verify(
+        lambda one: level(one) if "builtin" in one["method"] else there if one["purpose"] == "Transfer" else here
+    )
+    rows = {(row["purpose"], row["verdict"]) for row in world.report()["rows"]}
+    assert rows == {
+        ("Exploration", "exploration"), ("Replication", "confirmed"), ("Replication", "baseline"),
+        ("Transfer", verdict), ("Transfer", "baseline"),
+    }  # fmt: skip
+
+
+def test_a_transfer_task_that_was_taken_out_is_not_run(world: World) -> None:
+    base = {"controls": False, "replication": {"topK": 1, "seeds": 3}}
+    assert world.open(spec(evaluation=base | {"transferTasks": [REVIEWS]})).status_code == 204
+    assert world.open(spec(evaluation=base)).status_code == 204
+    world.researcher().explore(0.85, config={"name": "good"})
+    world.stage("verifying")
+    assert {one["purpose"] for one in world.verify(level)} == {"Replication"}
+
+
+@pytest.mark.parametrize(
+    "evaluation", [{"replication": {"topK": 0, "seeds": 3}}, {}], ids=["turned off", "nothing was scored"]
+)
+def test_nothing_to_verify(world: World, evaluation: dict[str, Any]) -> None:
+    if evaluation:
+        # The seeds of verification go, so their weak labels must be given back as seeds of exploration.
+        evaluation |= {"controls": False}
+        assert world.open(spec(evaluation=evaluation, experiments={"seeds": 5})).status_code == 204
+        world.researcher().explore()
+    world.stage("verifying")
+    assert world.verify(level) == []
+    assert world.summary()["spend"]["reservedUSD"] == "0.00"
+
+
+def test_research_under_way_is_waited_for(world: World) -> None:
+    one = world.researcher()
+    one.explore(0.85, config={"name": "good"})
+    late = one.submit(config={"name": "lucky"}).json()["name"]
+    world.events()
+    world.admit(late)
+    world.stage("verifying")
+    world.hub.wake.set()
+    assert not world.summary()["verified"]
+    assert world.requested() == []
+    world.settle(late, 2, "cancelled")
+    assert {(one["purpose"]) for one in world.verify(level)} >= {"Replication"}
+
+
+def test_a_winner_whose_rerun_fails_is_not_confirmed(world: World) -> None:
+    world.researcher().explore(0.88, config={"name": "good"})
+    world.stage("verifying")
+    for name in world.until_requested(2):
+        if "builtin" in world.specs[name]["method"]:
+            world.run(name, 0.65)
+        else:
+            answer = world.admit(name)
+            world.output(answer["postToken"], 0, b"nothing")
+            world.settle(name, 3)
+    world.until(lambda: world.summary()["verified"])
+    assert not world.summary()["best"]["confirmed"]
+    assert {row["verdict"] for row in world.report()["rows"]} == {"exploration", "baseline"}
