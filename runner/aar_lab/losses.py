@@ -22,7 +22,8 @@ def cross_entropy(logits: Tensor, targets: Tensor, progress: float = 0.0) -> Ten
 def auxiliary_confidence(alpha: float, warmup: float) -> Loss:
     """(1 - a) CE(p, t) + a CE(p, 1[p > tau]), a rising linearly to `alpha` over the share `warmup` of training.
 
-    tau is the threshold at which the student's hardened classes in the batch are as frequent as the weak ones.
+    tau is the threshold at which the student's hardened classes in the batch are as frequent as the weak ones: the paper's half of
+    the batch where the weak labels are balanced, and its released code's quantile where they are not.
     Burns et al. 2023 (arXiv:2312.09390), equation 1 and appendix A.4.
     """
 
@@ -49,7 +50,7 @@ def generalised_cross_entropy(q: float) -> Loss:
 
 
 def symmetric_cross_entropy(a: float, b: float) -> Loss:
-    """A CE(p, t) + b CE(t, p) with log 0 read as -4. Wang et al. 2019 (arXiv:1908.06112), equation 9."""
+    """The sum a CE(p, t) + b CE(t, p) with log 0 read as -4. Wang et al. 2019 (arXiv:1908.06112), equation 9."""
 
     def loss(logits: Tensor, targets: Tensor, progress: float) -> Tensor:
         log_targets = targets.clamp_min(1e-12).log().clamp_min(-4.0)

@@ -12,6 +12,7 @@ import torch
 from aar_api.files import Optimiser
 from torch import Tensor, nn
 
+from aar_lab.heads.adamw import AdamW
 from aar_lab.losses import Loss
 
 PREDICT_ROWS = 64
@@ -71,23 +72,21 @@ def fit(
     model = head.fresh() if start is None else copy.deepcopy(start)
     model.train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    adam = torch.optim.AdamW(trained, lr=optimiser.learning_rate, weight_decay=optimiser.weight_decay)
+    adam = AdamW(trained, optimiser.weight_decay)
     total = optimiser.epochs * -(-len(lesson.rows) // optimiser.batch_size)
     steps = total if max_steps is None else min(total, max_steps)
     targets, weight = lesson.targets.to(head.device), lesson.weight.to(head.device)
     for step, rows in enumerate(_batches(lesson.rows, optimiser, seed)):
         if step == steps:
             break
-        for group in adam.param_groups:
-            group["lr"] = optimiser.learning_rate * (1 - step / steps)
         with head.precision():
             logits = head.logits(model, head.inputs(lesson.split, rows))
         losses = loss(logits.float(), targets[rows], step / steps)
-        adam.zero_grad(set_to_none=True)
+        adam.forget_gradients()
         (losses * weight[rows]).mean().backward()  # type: ignore[no-untyped-call]
         if len(trained) > 2:  # a linear probe has two tensors, and no gradient that explodes
             nn.utils.clip_grad_norm_(trained, 1.0)
-        adam.step()
+        adam.step(optimiser.learning_rate * (1 - step / steps))
         if watch is not None:
             watch(step + 1, steps)
     return model

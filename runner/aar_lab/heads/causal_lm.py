@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from aar_lab import devices, models
 from aar_lab.errors import ModelNotFound
-from aar_lab.heads.tokens import RowsOf, Tokens
+from aar_lab.heads.tokens import Columns, RowsOf, Tokens
 
 LABEL_WORDS = (" False", " True")
 LORA_RANK = 32
@@ -90,12 +90,12 @@ class CausalLMHead:
         """bfloat16 on a GPU."""
         return devices.training_precision(self.device)
 
-    def _tokenise(self, questions: list[str], choices: list[str]) -> list[list[int]]:
+    def _tokenise(self, questions: list[str], choices: list[str]) -> Columns:
         """The body is cut at its end so that the label's cue always fits."""
         texts = [self._text(question, choice) for question, choice in zip(questions, choices, strict=True)]
         bodies = self._tokenizer(texts, truncation=True, max_length=self._max_tokens - len(self._suffix))["input_ids"]
         ends = {self._tokenizer.eos_token_id, self._tokenizer.sep_token_id} - {None}
-        return [(body[:-1] if body and body[-1] in ends else body) + self._suffix for body in bodies]
+        return {"input_ids": [(body[:-1] if body and body[-1] in ends else body) + self._suffix for body in bodies]}
 
     def _text(self, question: str, choice: str) -> str:
         return f"Text: {choice}" if self._single else f"Question: {question}\nAnswer: {choice}"

@@ -11,8 +11,11 @@ from aar_api.files import Row
 from torch import Tensor
 
 RowsOf = Callable[[str], Sequence[Row]]
-Tokenise = Callable[[list[str], list[str]], list[list[int]]]
-"""Questions and choices to token ids."""
+Columns = dict[str, list[list[int]]]
+Tokenise = Callable[[list[str], list[str]], Columns]
+"""Questions and choices to `input_ids` and what else the model reads by token, such as which of two texts it is of."""
+
+LENGTH = "length"
 
 
 class Tokens:
@@ -27,9 +30,10 @@ class Tokens:
         self._splits: dict[str, Any] = {}
 
     def batch(self, split: str, rows: Tensor) -> Any:
-        """input_ids and attention_mask (and what else the tokenizer pads) on the device."""
-        ids = self._split(split)[rows.tolist()]["input_ids"]
-        return self._tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self._device)
+        """input_ids, attention_mask and the other columns on the device."""
+        columns = self._split(split)[rows.tolist()]
+        del columns[LENGTH]
+        return self._tokenizer.pad(columns, return_tensors="pt").to(self._device)
 
     def size(self, split: str) -> int:
         """Rows of a split."""
@@ -37,17 +41,22 @@ class Tokens:
 
     def by_length(self, split: str) -> Tensor:
         """Rows from the longest to the shortest, so that little of a batch is padding."""
-        return torch.tensor(self._split(split)["length"]).argsort(descending=True, stable=True)
+        return torch.tensor(self._split(split)[LENGTH]).argsort(descending=True, stable=True)
 
     def _split(self, split: str) -> Any:
         if split not in self._splits:
             rows = self._rows(split)
             texts = {"question": [row.question for row in rows], "choice": [row.choice for row in rows]}
             self._splits[split] = datasets.Dataset.from_dict(texts).map(
-                self._encode, batched=True, remove_columns=list(texts), keep_in_memory=True
+                # A name of its own: one made by hashing would pickle the tokenizer and every row of the bundle.
+                self._encode,
+                batched=True,
+                remove_columns=list(texts),
+                keep_in_memory=True,
+                new_fingerprint=split,
             )
         return self._splits[split]
 
     def _encode(self, batch: dict[str, list[str]]) -> dict[str, list[Any]]:
-        ids = self._tokenise(batch["question"], batch["choice"])
-        return {"input_ids": ids, "length": [len(row) for row in ids]}
+        columns = self._tokenise(batch["question"], batch["choice"])
+        return {**columns, LENGTH: [len(row) for row in columns["input_ids"]]}
