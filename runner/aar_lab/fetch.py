@@ -14,7 +14,6 @@ from pathlib import Path
 from aar_api import digest
 from aar_api.errors import AarError
 from aar_api.files import BUNDLE_DIR, SNAPSHOT_DIR, Assignment
-from aar_api.wire import Snapshot
 from pydantic import ValidationError
 
 from aar_lab import settings as lab_settings
@@ -33,8 +32,7 @@ def fetch(settings: Settings, hub: Hub) -> Assignment:
         raise BundleInvalid(f"The hub's assignment is not one this lab understands: {error}") from error
     _unpack(hub.get("/v1/lab/bundle"), settings.input_dir / BUNDLE_DIR)
     if assignment.snapshot:
-        snapshot = Snapshot.model_validate_json(hub.get("/v1/lab/snapshot"))
-        _write_snapshot(snapshot, assignment.snapshot, settings.input_dir / SNAPSHOT_DIR)
+        _write_snapshot(hub.get("/v1/lab/snapshot"), assignment.snapshot, settings.input_dir / SNAPSHOT_DIR)
     settings.assignment_file.write_bytes(raw)
     return assignment
 
@@ -50,7 +48,10 @@ def _unpack(archive: bytes, folder: Path) -> None:
         raise BundleInvalid(f"The bundle from the hub is no tar archive to be unpacked safely: {error}.") from error
 
 
-def _write_snapshot(snapshot: Snapshot, wanted: str, folder: Path) -> None:
+def _write_snapshot(raw: bytes, wanted: str, folder: Path) -> None:
+    from aar_api.wire import Snapshot  # a built-in method needs none of the wire's models
+
+    snapshot = Snapshot.model_validate_json(raw)
     got = digest.of_files(snapshot.files)
     if got != wanted:
         raise BundleInvalid(
@@ -76,7 +77,6 @@ def main() -> int:
     except (AarError, OSError) as error:
         sys.stderr.write(f"aar_lab.fetch: {error}\n")
         return 1
-    hub.close()
     return 0
 
 

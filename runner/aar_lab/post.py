@@ -9,7 +9,6 @@ from aar_api.errors import AarError
 from aar_api.files import Assignment, LabReport
 from pydantic import ValidationError
 
-from aar_lab import catalogue
 from aar_lab import settings as lab_settings
 from aar_lab.hub import Hub
 from aar_lab.settings import Settings
@@ -26,6 +25,8 @@ def post(settings: Settings, hub: Hub) -> LabReport:
         return report
     assignment = Assignment.model_validate_json(settings.assignment_file.read_bytes())
     if assignment.role in _DESCRIBES_METHODS:
+        from aar_lab import catalogue  # imports every method
+
         hub.post("/v1/lab/catalogue", json=[card.dump() for card in catalogue.cards(source=True)])
     hub.post("/v1/lab/output", content=(settings.output_dir / files.OUTPUT).read_bytes())
     return report
@@ -50,7 +51,6 @@ def main() -> int:
     except (AarError, OSError, ValidationError) as error:
         sys.stderr.write(f"aar_lab.post: {error}\n")
         return 1
-    hub.close()
     if report.ok:
         return 0
     sys.stderr.write(f"{report.reason}: {report.message}\n")
