@@ -20,7 +20,7 @@ def truth() -> dict[str, np.ndarray]:
 def bundle_folder(tmp_path_factory: pytest.TempPathFactory, truth: dict[str, np.ndarray]) -> Path:
     """A labelled probe bundle with features computed by MiniLM; weak labels are the truth with a third of it flipped."""
     folder = tmp_path_factory.mktemp("bundle")
-    seed_everything(0, 2)
+    seed_everything(0, 1)
     truth["train"], truth["test"] = world.write_bundle(folder, world.bundle_info(), labelled=True)
     world.add_features(folder, features.produce(Bundle(folder), world.assignment(role="features")))
     rng = np.random.default_rng(1)
