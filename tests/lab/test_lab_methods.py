@@ -28,7 +28,8 @@ def settings_of(name: str) -> Iterator[tuple[str, dict[str, Scalar]]]:
     """Each end and each choice of each setting, one at a time."""
     for key, hyper in load(name).SPACE.items():
         for value in hyper.choices or (hyper.low, hyper.high):
-            yield f"{name}-{key}-{value}", {key: value}
+            given = int(value) if hyper.kind == "int" else value
+            yield f"{name}-{key}-{given}", {key: given}
 
 
 def run(name: str, folder: Path, config: dict[str, Scalar], weak: np.ndarray | None = None) -> np.ndarray:
