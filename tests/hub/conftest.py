@@ -51,6 +51,7 @@ def researched(opened: World, tmp_path_factory: pytest.TempPathFactory) -> World
         world.run(next(iter(world.specs)))
         world.prepare()
         assert world.stage("researching").is_success
+        world.events()  # of the baselines; a test hears of its own experiments alone
     finally:
         world.stop()
     return world

@@ -127,7 +127,7 @@ def test_order_and_ids_follow_from_the_texts_alone(world: World) -> None:
 @pytest.mark.parametrize(
     ("role", "level", "told"),
     [
-        pytest.param("ceiling", 0.5, "Task 'math' cannot be scored. The strong ceiling is 0.5", id="no gap"),
+        pytest.param("ceiling", 0.5, "Task 'math' cannot be scored. The strong ceiling is 0.", id="no gap"),
         pytest.param("teacher", None, "The baseline 'teacher' of task 'math'", id="failed"),
     ],
 )

