@@ -1,7 +1,8 @@
 """One untrusted process and everything it starts: run it, keep the end of its log, and leave none of it alive.
 
 A process group catches ordinary children. One that leaves the group (`setsid`) becomes a child of this process when its own
-parent dies, since this process is a Linux "child subreaper", and is found and killed there.
+parent dies, since this process is a Linux "child subreaper", and is found and killed there. If this process itself is killed the
+kernel kills the one it started; what that one started in turn is then nobody's, and ends with the pod.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 POLL_SECONDS = 0.02
 SWEEP_SECONDS = 10.0
@@ -98,7 +101,7 @@ def run(
     begun = time.monotonic()
     process = subprocess.Popen(
         command, env=dict(environment), cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True,
+        stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_die_with_parent,
     )  # fmt: skip
     reader = threading.Thread(target=_drain, args=(process.stdout, log), daemon=True)
     reader.start()
@@ -133,9 +136,15 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
+def _die_with_parent() -> None:
+    """In the child, before the command: a method whose supervisor is killed does not go on without one."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def _adopt_orphans() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _sweep() -> None:

@@ -16,12 +16,14 @@ from typing import Any
 
 from aar_api import labels
 
-from aar_operator.cluster import Conflict, Manifest, Ref, shim
+from aar_operator.cluster import Conflict, Manifest, Ref, leftovers, shim
 from aar_operator.cluster.local_node import Node, Share
 from aar_operator.cluster.local_store import Store
 from aar_operator.cluster.observe import INDEX_LABEL
 
 NO_SPACE_RETRY_SECONDS = 5.0
+KILLED = 137
+"""Exit code of a process that SIGKILL ended, as a shell tells it."""
 
 
 class Pods:
@@ -42,6 +44,8 @@ class Pods:
 
     def forget_lost(self, when: float) -> None:
         """At start: what an earlier run left unfinished died with it, at `when`. A disruption is no failure of the pod."""
+        leftovers.end(self._root / "work")
+        shutil.rmtree(self._root / "work", ignore_errors=True)
         for pod in self._store.find("Pod"):
             if pod.get("status", {}).get("phase", "Pending") in ("Pending", "Running"):
                 status = {**pod.get("status", {}), "phase": "Failed", "conditions": [disrupted(when)]}
@@ -148,8 +152,10 @@ class Pods:
         except asyncio.CancelledError:
             await _end(started)
             raise
+        finally:
+            leftovers.end(place.folder)
         # The shim died without a record only if somebody killed it.
-        return int(json.loads(record.read_text())["exitCode"]) if record.exists() else 137
+        return int(json.loads(record.read_text())["exitCode"]) if record.exists() else KILLED
 
     def _environment(self, place: Place, pod: Manifest, container: dict[str, Any], share: Share) -> dict[str, str]:
         """What the manifest says, with mount paths and ports of this machine, over the few variables any program needs."""
@@ -163,10 +169,9 @@ class Pods:
         volumes = {one["name"]: one for one in pod["spec"].get("volumes", [])}
         for entry in container.get("env", []):
             value = self._value(entry, pod["metadata"]["namespace"])
-            for path, name in mounts.items():
-                if value == path or value.startswith(path + "/"):
-                    value = str(place.volume(volumes[name])) + value[len(path) :]
-                    break
+            if value in mounts:
+                # Only a mount path itself is one: a folder of this machine may well begin like one, as those under /tmp do.
+                value = str(place.volume(volumes[mounts[value]]))
             env[entry["name"]] = self._port_of(pod, value)
         return env
 

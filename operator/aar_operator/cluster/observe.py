@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +12,8 @@ from aar_api.wire import IndexOutcome
 from aar_operator.plan.model import JobView
 
 INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
+INDEX_FAILED = ("FailedIndexes", "BackoffLimitExceeded")
+SHELL_SIGNAL = 128
 STATUSES = ("initContainerStatuses", "containerStatuses")
 
 
@@ -26,7 +30,7 @@ def job_view(job: dict[str, Any], pods: list[dict[str, Any]], now: datetime) -> 
             index=index,
             succeeded=index in done,
             reason="" if index in done or not failed else _reason(ending, own),
-            message="" if index in done or not failed else str((ending or {}).get("message", "")),
+            message="" if index in done or not failed else _message(ending, own),
             seconds=sum(seconds(pod, now) for pod in own),
         )
         for index in range(job["spec"].get("completions", 1))
@@ -53,6 +57,30 @@ def _reason(ending: dict[str, Any] | None, pods: list[dict[str, Any]]) -> str:
             if terminated.get("reason") == "OOMKilled":
                 return "OutOfMemory"
     return str((ending or {}).get("reason", ""))
+
+
+def _message(ending: dict[str, Any] | None, pods: list[dict[str, Any]]) -> str:
+    """The step that broke, and how, where the Job only says that an index failed."""
+    told = str((ending or {}).get("message", ""))
+    broken = [(name, code) for pod in sorted(pods, key=_age) for name, code in exit_codes(pod).items() if code != 0]
+    if not broken or (ending or {}).get("reason") not in INDEX_FAILED:
+        return told
+    name, code = broken[-1]
+    return (
+        f"Its step {name!r} ended with {_how(code)} and left no report, the last of {len(broken)} tries: "
+        "see the log of its pod, correct the method and submit it again."
+    )
+
+
+def _age(pod: dict[str, Any]) -> str:
+    return str(pod["metadata"].get("creationTimestamp") or pod["metadata"].get("name", ""))
+
+
+def _how(code: int) -> str:
+    """An exit code as a person knows it; above 128 it is a signal (POSIX shells)."""
+    with contextlib.suppress(ValueError):
+        return signal.Signals(code - SHELL_SIGNAL).name
+    return f"exit code {code}"
 
 
 def parse_indexes(text: str) -> frozenset[int]:

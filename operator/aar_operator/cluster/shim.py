@@ -2,11 +2,12 @@
 
 Standard library only, so that it starts in milliseconds. Usage: `shim.py RECORD LOG -- COMMAND...`. Ends with the command's exit code,
 after it has written {"exitCode", "startedAt", "finishedAt"} to RECORD. On SIGTERM the group is asked to end and killed after a grace
-period; when the starter is gone the group is killed at once.
+period; when the starter is gone the group is killed at once, and when this process itself is killed the kernel kills the command.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -23,6 +24,9 @@ POLL_SECONDS = 0.2
 MAX_LOG_BYTES = 32 * 1024 * 1024
 """A container's log is cut off here, so that a flood of output cannot fill the disk."""
 
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+PR_SET_PDEATHSIG = 1
+
 
 class Shim:
     """One supervised process group."""
@@ -33,17 +37,19 @@ class Shim:
         self.kill_at: float | None = None
 
     def run(self) -> int:
-        """Run to the end; the exit code, negative for a signal."""
+        """Run to the end; the exit code, 128 plus the signal if one ended it, as Kubernetes reports it."""
         started = time.time()
         signal.signal(signal.SIGTERM, self._asked_to_end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with self.log.open("ab") as log:
             # The log's size is a limit on every file of the group only if the group sets it; so the shim looks instead.
             child = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )  # fmt: skip
             self.child = child
             code = self._wait(child)
+            code = code if code >= 0 else 128 - code
         self._signal(signal.SIGKILL)
         self._write({"exitCode": code, "startedAt": started, "finishedAt": time.time()})
         return code
@@ -79,14 +85,19 @@ class Shim:
         draft.replace(self.record)
 
 
+def _die_with_parent() -> None:
+    """In the child, before the command: whoever kills this process, or the whole run at once, leaves no command behind."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def main(arguments: list[str]) -> int:
     """Entry point."""
     record, log, dashes, *command = arguments
     if dashes != "--" or not command:
         sys.stderr.write("usage: shim.py RECORD LOG -- COMMAND...\n")
         return 2
-    code = Shim(Path(record), Path(log), command).run()
-    return code if code >= 0 else 128 - code
+    return Shim(Path(record), Path(log), command).run()
 
 
 if __name__ == "__main__":
