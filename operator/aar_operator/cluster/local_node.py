@@ -39,6 +39,9 @@ class Node:
         """Wait for the pod's turn. A pod that asks for more cores than there are gets all of them, alone."""
         millicores = min(millicores_of(pod), self.cores * 1000)
         gpus = gpus_of(pod)
+        if not millicores and not gpus:
+            # The hub waits for nobody: experiments that hold all cores may be waiting for it.
+            return Share(0)
         turn: asyncio.Future[Share] = asyncio.get_running_loop().create_future()
         self._waiting.append((turn, millicores, gpus))
         self._deal()
