@@ -11,6 +11,7 @@ from aar_api.experiment import Experiment, parse
 
 from aar_operator.cluster import Cluster, Manifest, Ref
 from aar_operator.cluster.observe import job_view
+from aar_operator.plan import line as line_up
 from aar_operator.plan.experiment import after_admission, after_settlement, idle, plan_experiment
 from aar_operator.plan.model import ExperimentSeen, JobView, Plan
 from aar_operator.reconcile.outcome import Outcome, carry_out, report
@@ -64,7 +65,7 @@ class ExperimentReconciler:
         now: datetime,
     ) -> ExperimentSeen:
         attempt, job = await self._newest_job(experiment, now)
-        ahead = [one for one in siblings if _ahead(one, experiment)]
+        ahead = [one for one in siblings if line_up.ahead(one, experiment)]
         return ExperimentSeen(
             campaign=campaign,
             summary=None if line is None else line.summary,
@@ -86,7 +87,7 @@ class ExperimentReconciler:
         found = await self._cluster.find("Experiment", namespace=experiment.metadata.namespace)
         every = [parse(one) for one in found if one["metadata"]["name"] != experiment.metadata.name]
         ours = [e for e in every if e.spec.campaign_ref == experiment.spec.campaign_ref and not idle(e.status)]
-        return sorted(ours, key=_age)
+        return sorted(ours, key=line_up.age)
 
     async def _newest_job(self, experiment: Experiment, now: datetime) -> tuple[int, JobView | None]:
         """Number and view of the newest attempt whose Job is there and not on its way out."""
@@ -118,15 +119,6 @@ class ExperimentReconciler:
 
 def _attempt(job: Manifest) -> int:
     return int(job["metadata"]["name"].rpartition("-")[2])
-
-
-def _age(experiment: Experiment) -> tuple[str, str]:
-    return experiment.metadata.creation_timestamp or "", experiment.metadata.name
-
-
-def _ahead(one: Experiment, experiment: Experiment) -> bool:
-    """Whether it holds a place, or waits and is older."""
-    return one.status.job_ref is not None or _age(one) < _age(experiment)
 
 
 def _wake(experiment: Experiment, plan: Plan, siblings: list[Experiment]) -> tuple[Ref, ...]:
