@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -16,8 +17,9 @@ from pathlib import Path
 from aar_api.errors import AarError, InvalidInput
 
 from aar_operator import settings as settings_module
-from aar_operator.cluster.local import LocalCluster, check_port
-from aar_operator.local import load, lock
+from aar_operator.cluster.local import LocalCluster
+from aar_operator.cluster.local_ports import check_port
+from aar_operator.local import load, lock, space
 from aar_operator.local.errors import LocalError
 from aar_operator.local.run import LocalRun
 from aar_operator.local.voice import EXIT_ENVIRONMENT, EXIT_INPUT, Voice
@@ -61,6 +63,7 @@ def _run(options: argparse.Namespace, voice: Voice) -> int:
     objects = load.read(options.campaign)
     folder: Path = options.dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    space.check(folder)
     held = lock.hold(folder, voice.notice)
     try:
         logging.basicConfig(filename=folder / "operator.log", level=logging.INFO, format="%(asctime)s %(message)s")
@@ -90,7 +93,8 @@ async def _drive(options: argparse.Namespace, folder: Path, objects: list[dict[s
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_reader(sys.stdin, _on_input, stop)
+    with contextlib.suppress(PermissionError):  # /dev/null or a file: nobody whose end could be noticed
+        loop.add_reader(sys.stdin, _on_input, stop)
     try:
         return await run.run(objects, stop)
     finally:

@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from aar_operator.local import lock
+from aar_operator.cluster import Ref
+from aar_operator.cluster.local_ports import free_port, is_free
+from aar_operator.cluster.local_store import Store
+from aar_operator.local import load, lock, space
+from aar_operator.local.errors import DiskFull
 
 GOOD = """
 apiVersion: aar.dev/v1alpha1
@@ -85,3 +89,56 @@ def test_a_directory_that_is_a_file(tmp_path: Path) -> None:
     code, message = run(tmp_path, GOOD)
     assert code == 3
     assert "cannot be used" in message
+
+
+def stored(folder: Path, text: str, phase: str = "Researching") -> None:
+    """A directory in which a campaign has begun."""
+    folder.mkdir()
+    path = folder / "before.yaml"
+    path.write_text(text)
+    store = Store(folder / "cluster.sqlite")
+    campaign = store.apply(load.read(path)[0])
+    store.patch_status(Ref.of(campaign), {"phase": phase})
+    store.close()
+
+
+SPEC = "budget: {limitUSD"
+
+
+@pytest.mark.parametrize(
+    ("changed", "phase", "told"),
+    [
+        (("quick", "other"), "Researching", "holds campaign 'quick', but the file is of 'other'"),
+        (("chat", "math"), "Researching", "spec.task is {'name': 'math', 'params': {}}, but campaign 'quick'"),
+        (
+            (SPEC, "experiments: {seeds: 3}\n  " + SPEC),
+            "Researching",
+            "ask for 8 sets of weak labels, but campaign 'quick'",
+        ),
+        (("1.00", "2.00"), "Complete", "spec.budget differs from what campaign 'quick'"),
+        (("1.00", "2.00"), "Failed", "but that campaign is over"),
+    ],
+    ids=["another campaign", "another task", "more seeds", "changed when complete", "changed when failed"],
+)
+def test_a_changed_file_in_an_old_directory(tmp_path: Path, changed: tuple[str, str], phase: str, told: str) -> None:
+    stored(tmp_path / "run", GOOD, phase)
+    code, message = run(tmp_path, GOOD.replace(*changed))
+    assert code == 2
+    assert told in message
+    assert "--dir" in message
+
+
+def test_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space.check(tmp_path)
+    monkeypatch.setattr(space, "LEAST_BYTES", 1 << 60)
+    with pytest.raises(
+        DiskFull, match=r"has [\d.]+ MiB left, but a run needs at least .* free some space and run the same"
+    ):
+        space.check(tmp_path)
+
+
+def test_ports_lie_below_those_of_outgoing_connections() -> None:
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found = [free_port() for _ in range(50)]
+    assert max(found) < lowest
+    assert all(map(is_free, found))

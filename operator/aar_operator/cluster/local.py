@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from aar_operator.cluster import ClusterError, Conflict, Manifest, Ref
+from aar_operator.cluster import Conflict, Manifest, Ref
 from aar_operator.cluster.local_jobs import plan_job
 from aar_operator.cluster.local_node import Node
 from aar_operator.cluster.local_pods import Pods
+from aar_operator.cluster.local_ports import LOOPBACK, PortTaken, free_port, is_free
 from aar_operator.cluster.local_store import Store
 
-LOOPBACK = "127.0.0.1"
+MOVES = "operator"
+"""The port of pages and metrics, which may be another at each start; that for sandboxes stands in the Jobs that wait or run."""
 BEAT_SECONDS = 1.0
 RESTART_SECONDS = 1.0
 """Before a Deployment's pod that ended is started again."""
@@ -46,8 +47,13 @@ class LocalCluster:
         self._pulse: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Take up what is stored."""
+        """Take up what is stored.
+
+        Raises:
+            PortTaken: another program listens where the hub's experiments expect it.
+        """
         self._pods.forget_lost(self._alive.stat().st_mtime if self._alive.exists() else time.time())
+        self._readdress()
         self._loop = asyncio.create_task(self._control())
         self._pulse = asyncio.create_task(self._beat())
         for ref in self._store.refs():
@@ -121,10 +127,9 @@ class LocalCluster:
         """A Service gets its address here, as an API server gives it one; the ports are host ports and are kept."""
         if manifest["kind"] != "Service":
             return manifest
-        meta, spec = manifest["metadata"], manifest["spec"]
-        key = f"{meta['namespace']}/{meta['name']}"
+        spec = manifest["spec"]
         ports = [
-            {**port, "port": self._store.port(key, port["name"], partial(self._choose, port["name"]))}
+            {**port, "port": self._store.port(_key(manifest), port["name"], partial(self._choose, port["name"]))}
             for port in spec["ports"]
         ]
         return {**manifest, "spec": {**spec, "clusterIP": LOOPBACK, "ports": ports}}
@@ -132,6 +137,21 @@ class LocalCluster:
     def _choose(self, name: str) -> int:
         wanted = self._fixed.get(name, 0)
         return wanted or free_port()
+
+    def _readdress(self) -> None:
+        """Before anything runs: a port that was taken meanwhile, or is wanted elsewhere now, is chosen anew if it may move."""
+        for service in self._store.find("Service"):
+            for name in [port["name"] for port in service["spec"]["ports"]]:
+                held = self._store.held_port(_key(service), name)
+                if held is None or (is_free(held) and self._fixed.get(name, held) == held):
+                    continue
+                if name != MOVES:
+                    raise PortTaken(
+                        f"Port {held} is in use by another program, but this run's experiments know the hub by it: stop that program "
+                        "and run the same command again."
+                    )
+                self._store.forget_port(_key(service), name)
+            self._store.apply(self._admitted(service))
 
     def _host_port(self, pod: Manifest, value: str) -> str:
         """A value that is the target port of a Service which selects the pod becomes that Service's host port."""
@@ -234,24 +254,5 @@ def _deployed(deployment: Manifest) -> Manifest:
     }
 
 
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-def check_port(port: int) -> None:
-    """Refuse a port that is in use.
-
-    Raises:
-        ClusterError: somebody listens on it.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            raise ClusterError(
-                f"Port {port} is in use or not allowed ({error.strerror}), but the hub's pages need a free one: name another with --port, or leave it out."
-            ) from error
+def _key(service: Manifest) -> str:
+    return f"{service['metadata']['namespace']}/{service['metadata']['name']}"

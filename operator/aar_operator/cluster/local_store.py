@@ -203,14 +203,25 @@ class Store:
         )
 
     def port(self, service: str, name: str, choose: Callable[[], int]) -> int:
-        """The host port of a service's port: chosen once, kept for good."""
+        """The host port of a service's port: chosen once, and kept until it is forgotten."""
         with self._write():
-            row = self._db.execute("SELECT port FROM ports WHERE service = ? AND name = ?", (service, name)).fetchone()
-            if row is not None:
-                return int(row[0])
+            held = self.held_port(service, name)
+            if held is not None:
+                return held
             chosen = choose()
             self._db.execute("INSERT INTO ports VALUES (?, ?, ?)", (service, name, chosen))
             return chosen
+
+    def held_port(self, service: str, name: str) -> int | None:
+        """The host port of a service's port, if one was chosen."""
+        query = "SELECT port FROM ports WHERE service = ? AND name = ?"
+        row = self._db.execute(query, (service, name)).fetchone()
+        return None if row is None else int(row[0])
+
+    def forget_port(self, service: str, name: str) -> None:
+        """Have the port chosen anew."""
+        with self._write():
+            self._db.execute("DELETE FROM ports WHERE service = ? AND name = ?", (service, name))
 
     def record_event(self, about: Ref, kind: str, reason: str, message: str) -> None:
         """Keep an event."""

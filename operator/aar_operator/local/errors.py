@@ -2,7 +2,7 @@
 
 LocalError
 ├── DirectoryInUse    another run has the directory
-├── PortInUse         somebody listens where the hub must
+├── DiskFull          too little space is left for anything to be kept
 └── HubDoesNotStart   the hub ends again and again
 """
 
@@ -19,8 +19,8 @@ class DirectoryInUse(LocalError):
     """Another run has the directory."""
 
 
-class PortInUse(LocalError):
-    """Somebody listens where the hub must."""
+class DiskFull(LocalError):
+    """Too little space is left for anything to be kept."""
 
 
 class HubDoesNotStart(LocalError):

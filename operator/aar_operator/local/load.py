@@ -51,12 +51,42 @@ def continues(campaign: Manifest, before: Manifest | None, folder: Path) -> None
         raise InvalidInput(
             f"{folder} holds campaign {old!r}, but the file is of {new!r}: name another directory with --dir."
         )
+    if _over(before) and campaign["spec"] != before["spec"]:
+        changed = sorted(field for field in {**campaign["spec"], **before["spec"]} if _differs(field, campaign, before))
+        raise InvalidInput(
+            f"spec.{', spec.'.join(changed)} differs from what campaign {old!r} in {folder} ran with, but that campaign is over: put it "
+            "back to see its report, or name another directory with --dir."
+        )
     for field in IMMUTABLE:
-        if campaign["spec"].get(field) != before["spec"].get(field):
+        if _differs(field, campaign, before):
             raise InvalidInput(
                 f"spec.{field} is {campaign['spec'].get(field)}, but campaign {old!r} in {folder} began with "
                 f"{before['spec'].get(field)} and it cannot change: name another directory with --dir."
             )
+    had, wants = _weak_sets(before), _weak_sets(campaign)
+    if had != wants:
+        raise InvalidInput(
+            f"experiments.seeds and evaluation.replication ask for {wants} sets of weak labels, but campaign {old!r} in {folder} began "
+            f"with {had} and they are made once: put them back, or name another directory with --dir."
+        )
+
+
+def _over(campaign: Manifest) -> bool:
+    """Ended for good: one that was refused gets another chance when its file is corrected."""
+    status = campaign.get("status", {})
+    refused = any(c["type"] == "Accepted" and c["status"] == "False" for c in status.get("conditions", []))
+    return status.get("phase") in ("Complete", "Failed") and not refused
+
+
+def _differs(field: str, one: Manifest, other: Manifest) -> bool:
+    return bool(one["spec"].get(field) != other["spec"].get(field))
+
+
+def _weak_sets(campaign: Manifest) -> int:
+    """Sets of weak labels that the hub makes, once: one a seed of exploration, and fresh ones for verification."""
+    spec = parse_campaign(campaign).spec
+    again = spec.evaluation.replication
+    return spec.experiments.seeds + (again.seeds if again.top_k else 0)
 
 
 def _checked(path: Path, document: Any) -> Manifest:

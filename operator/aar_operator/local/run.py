@@ -15,7 +15,7 @@ from aar_api.campaign import ResearchCampaign, parse
 from aar_operator.cluster import ClusterError, Manifest, Ref
 from aar_operator.cluster.local import LocalCluster
 from aar_operator.hubs import HubError
-from aar_operator.local import load
+from aar_operator.local import load, space
 from aar_operator.local.errors import HubDoesNotStart
 from aar_operator.local.voice import EXIT_COMPLETE, EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, Voice
 from aar_operator.manifests import hub as hub_manifest
@@ -53,7 +53,7 @@ class LocalRun:
 
         Raises:
             InvalidInput: the directory holds another campaign.
-            LocalError: the machine does not let it go on.
+            LocalError, ClusterError: the machine does not let it go on.
         """
         await self._apply(objects)
         self._campaign = Ref.of(objects[0])
@@ -133,6 +133,7 @@ class LocalRun:
     async def _look(self) -> None:
         """Say what changed."""
         while True:
+            space.check(self.folder)
             await self._tell()
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -153,7 +154,7 @@ class LocalRun:
     async def _ended(self) -> None:
         while True:
             read = await self.cluster.get(self._campaign)
-            if read is not None and read.get("status", {}).get("phase") in ("Complete", "Failed"):
+            if read is not None and _over(read):
                 return
             await asyncio.sleep(LOOK_SECONDS / 2)
 
@@ -184,6 +185,13 @@ class LocalRun:
         draft = self.folder / "report.json.draft"
         draft.write_text(report.model_dump_json(by_alias=True, indent=2))
         draft.replace(self.folder / "report.json")
+
+
+def _over(campaign: Manifest) -> bool:
+    """Ended, and not with a spec that has been corrected since."""
+    status = campaign.get("status", {})
+    known = status.get("observedGeneration") == campaign["metadata"]["generation"]
+    return known and status.get("phase") in ("Complete", "Failed")
 
 
 def _disrupted(pod: dict[str, Any]) -> bool:
