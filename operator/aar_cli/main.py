@@ -13,7 +13,7 @@ from aar_api.errors import AarError
 from rich.console import Console
 from rich.table import Table
 
-from aar_cli import documents, page, parts, run
+from aar_cli import checks, documents, page, parts, run
 from aar_cli.errors import EXIT_COMPLETE, EXIT_ENVIRONMENT, CliError
 
 
@@ -65,6 +65,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
 
 def _validate(options: argparse.Namespace, console: Console) -> int:
     given = documents.read(options.file)
+    checks.check(options.file, given)
     spec = given.campaign.spec
     console.print(
         f"{options.file} is valid: campaign {given.campaign.metadata.name}, task {spec.task.name}, {spec.researchers.count} x "

