@@ -47,7 +47,7 @@ def markdown(report: Report) -> str:
     lines = [
         f"# {report.campaign}: {report.task}",
         "",
-        _headline(report),
+        figures.headline(report),
         "",
         f"Spent {spend.total_usd} of {report.summary.limit_usd} USD.",
         "",
@@ -61,14 +61,6 @@ def markdown(report: Report) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _headline(report: Report) -> str:
-    best = report.summary.best
-    if best is None:
-        return "Nothing was scored."
-    told = "confirmed on fresh seeds and the private half" if best.confirmed else "not confirmed: take it as a guess"
-    return f"Best: **{best.method}**, PGR {best.pgr:.2f} ± {best.stderr:.2f}, {told}."
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

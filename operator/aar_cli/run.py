@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
-from aar_cli import documents, figures, page
-from aar_cli.errors import EXIT_COMPLETE, EXIT_ENVIRONMENT, EXIT_INTERRUPTED, BadFile
+from aar_cli import checks, documents, figures, page
+from aar_cli.errors import EXIT_COMPLETE, EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_INTERRUPTED, BadFile, CliError
 from aar_cli.view import View
 
 REFRESH_SECONDS = 0.5
-ROWS = 15
-"""Lines of the table in the terminal; report.md has all."""
 ERROR_TAIL = 2000
+STOP_SECONDS = 20.0
+"""A run stops within 10 s; a busy machine takes longer."""
 
 
 @dataclass
@@ -49,6 +50,9 @@ def run(file: Path, folder: Path | None, port: int | None, gpus: int | None, con
     """Run a campaign to its end; the exit code."""
     given = documents.read(file)
     folder = folder or Path("runs") / given.campaign.metadata.name
+    if not any(folder.glob("*.sqlite")):
+        # A directory keeps its task for good, so that a wrong one is better found before there is a directory.
+        checks.check(file, given)
     with tempfile.TemporaryDirectory(prefix="aar-") as scratch:
         text = Path(scratch, "campaign.yaml")
         text.write_text(given.text(), encoding="utf-8")
@@ -63,7 +67,10 @@ def run(file: Path, folder: Path | None, port: int | None, gpus: int | None, con
     if code == EXIT_INTERRUPTED:
         again = f"aar run {file} --dir {folder}"
         console.print(f"Stopped. To go on from here, run the same command: {again}", highlight=False, soft_wrap=True)
-    finish(folder, console)
+    if code == EXIT_FAILED:
+        console.print(f"{folder} keeps what was done; to try again, name another directory with --dir.", soft_wrap=True)
+    if code in (EXIT_COMPLETE, EXIT_FAILED, EXIT_INTERRUPTED):
+        finish(folder, console)
     return code
 
 
@@ -93,6 +100,7 @@ def _watch(command: list[str], text: Path, folder: Path, view: View) -> int:
     finally:
         if child.poll() is None:
             child.terminate()
+            child.wait(STOP_SECONDS)
         for number, handler in before.items():
             signal.signal(number, handler)
     listener.join(1)
@@ -122,7 +130,7 @@ def _follow(lines: queue.Queue[str | None], view: View, errors: list[str], text:
             continue
         if event["event"] == "status" and not kept:
             # Only now: the directory belongs to this run, as the operator holds its lock.
-            shutil.copyfile(text, folder / "campaign.yaml")
+            _keep(text, folder)
             kept = True
         if event["event"] == "error":
             errors.append(event["message"])
@@ -130,6 +138,15 @@ def _follow(lines: queue.Queue[str | None], view: View, errors: list[str], text:
             view.say(f"{event['phase']}: {event['message']}".rstrip(": "))
         else:
             view.hear(event)
+
+
+def _keep(text: Path, folder: Path) -> None:
+    try:
+        shutil.copyfile(text, folder / "campaign.yaml")
+    except OSError as error:
+        raise CliError(
+            f"{folder} cannot be written ({error.strerror}): correct that and run the same command again."
+        ) from error
 
 
 def _event(line: str) -> dict[str, Any] | None:
@@ -153,10 +170,9 @@ def finish(folder: Path, console: Console) -> int:
     except BadFile:
         return EXIT_COMPLETE
     written = page.write(report, folder)
-    for head, rows in ((figures.BASELINE_HEAD, figures.baselines(report)), (figures.HEAD, figures.rows(report, ROWS))):
-        table = Table(*head)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+    for line, style in figures.terminal(report):
+        detail = line.startswith(figures.INDENT)
+        shown = Padding(Text(line.strip(), style), (0, 0, 0, len(figures.INDENT))) if detail else Text(line, style)
+        console.print(shown, soft_wrap=not detail)
     console.print("Written: " + ", ".join(map(str, written)), highlight=False, soft_wrap=True)
     return EXIT_COMPLETE

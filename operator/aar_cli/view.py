@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aar_api.campaign import ResearchCampaign, parse
@@ -13,9 +12,28 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
-SHOWN = 12
-"""Experiments in the panel: the last that changed."""
+SHOWN = 10
+"""Experiments in the panel: the last that changed. With its head and frame the panel fits 24 lines."""
+PHASES = ("Preparing", "Researching", "Verifying", "Complete")
+UNSCORED = ("failed", "refused")
+ENDED = ("scored", "cancelled", *UNSCORED)
+STYLES = {"scored": "green", "failed": "red", "refused": "red", "cancelled": "yellow", "admitted": "cyan"}
+WORDS = {"submitted": "waiting", "admitted": "running"}
+"""The hub's words for states, in a person's."""
+
+PURPOSES = {
+    "Smoke": "smoke",
+    "Baseline": "baseline",
+    "Exploration": "explore",
+    "Replication": "replicate",
+    "Transfer": "transfer",
+    "PermutedWeakLabels": "permuted",
+    "NoWeakLabels": "no labels",
+}
+COLUMNS = {"Experiment": 12, "By": 5, "For": 9, "Method": 17, "State": 9, "PGR": None}
+"""Widths; the last takes the rest, which is room for a figure with its error at 80 columns."""
 
 
 class View:
@@ -34,6 +52,7 @@ class View:
         """Begin to draw."""
         if self._live is not None:
             self._live.start()
+            self.refresh()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,54 +81,87 @@ class View:
         self.refresh()
 
     def refresh(self) -> None:
-        """Draw again; the time left moves on its own."""
+        """Draw again; the clock moves on its own."""
         if self._live is not None:
-            self._live.update(Panel(Group(self.line(), self._table()), title=self._title(), title_align="left"))
+            parts = [self._phases(), *self.facts(), self._clock(), "", self._table()]
+            shown = Group(*(part for part in parts if part is not None))
+            self._live.update(Panel(shown, title=self._title(), title_align="left"))
 
-    def line(self) -> str:
-        """The state in one line."""
+    def facts(self) -> list[str]:
+        """Counts, the best, the yardsticks and the money: what changes when something has happened."""
         if self.campaign is None:
-            return "starting"
+            return ["starting"]
         status, spec = self.campaign.status, self.campaign.spec
         counts = status.experiments
-        said = [status.phase, f"{counts.scored} scored, {counts.running} running, {counts.failed} failed"]
+        said = [f"{counts.scored} scored, {counts.running} running, {counts.queued} waiting, {counts.failed} failed"]
+        if self.summary is not None:
+            said[0] += f"; {self.summary.submissions} of {spec.experiments.max_count} explored"
+            said += [f"{task}: W {weak:.3f}, C {ceiling:.3f}" for task, (weak, ceiling) in self.summary.floors.items()]
         best = self.summary.best if self.summary else None
         if best is not None:
             mark = "confirmed" if best.confirmed else "unconfirmed"
             said.append(f"best PGR {best.pgr:.2f} ± {best.stderr:.2f} ({best.method}, {mark})")
         spend = self.summary.spend if self.summary else status.spend
-        said.append(f"{spend.total_usd} of {spec.budget.limit_usd} USD (+{spend.reserved_usd} held)")
-        left = self._left()
-        return "  |  ".join(said + ([f"{left} left for research"] if left else []))
+        return [*said, f"{spend.total_usd} of {spec.budget.limit_usd} USD spent, {spend.reserved_usd} held"]
 
-    def _left(self) -> str:
-        assert self.campaign is not None
+    def _phases(self) -> Text:
+        """Every phase, the present one standing out; one that is none of them, as a failure is, stands alone."""
+        phase = "Pending" if self.campaign is None else self.campaign.status.phase
+        if phase not in PHASES:
+            return Text(phase, "bold")
+        return Text("  >  ").join(Text(one, "bold reverse" if one == phase else "dim") for one in PHASES)
+
+    def _clock(self) -> str | None:
+        """How long it has run, and how long research may still go on."""
+        if self.campaign is None or self.campaign.status.start_time is None:
+            return None
         status, limit = self.campaign.status, self.campaign.spec.active_deadline_seconds
-        if limit is None or status.start_time is None or status.phase not in ("Pending", "Preparing", "Researching"):
-            return ""
-        seconds = int(limit - (self._now() - datetime.fromisoformat(status.start_time)).total_seconds())
-        return time.strftime("%H:%M:%S", time.gmtime(max(0, seconds)))
+        ran = self._now() - datetime.fromisoformat(status.start_time or "")
+        said = f"{_whole(ran)} since the start"
+        if limit is None or status.phase not in ("Pending", "Preparing", "Researching"):
+            return said
+        return f"{said}, {_whole(timedelta(seconds=limit) - ran)} left for research"
 
     def _title(self) -> str:
         return f"{self.campaign.metadata.name if self.campaign else 'aar'}  {self.url}"
 
     def _status(self) -> None:
-        if self._live is None and self.line() != self._last:
-            self._last = self.line()
-            self.say(self._last)
+        phase = self.campaign.status.phase if self.campaign else "Pending"
+        line = "  |  ".join([phase, *self.facts()])
+        if self._live is None and line != self._last:
+            self._last = line
+            self.say(line)
 
     def _experiment(self, view: ExperimentView) -> None:
         before = self.experiments.pop(view.name, None)
         self.experiments[view.name] = view
         changed = before is None or before.state != view.state
-        if self._live is None and changed and view.state in ("scored", "failed", "refused", "cancelled"):
-            self.say(f"  {view.name}  {view.purpose:11}  {_what(view)}  {_score(view)}")
+        # In a panel scores have their column, but the reason why there is none has no room.
+        told = ENDED if self._live is None else UNSCORED
+        if changed and view.state in told:
+            self.say(f"  {view.name}  {_purpose(view)}  {_what(view)}  {_score(view)}")
+
+    def _name(self, view: ExperimentView) -> str:
+        """Without the campaign's name, which the title has."""
+        return view.name if self.campaign is None else view.name.removeprefix(f"{self.campaign.metadata.name}-")
 
     def _table(self) -> Table:
-        table = Table("Experiment", "By", "Purpose", "Method", "State", "PGR", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False, expand=True, padding=(0, 1, 0, 0))
+        for head, width in COLUMNS.items():
+            table.add_column(head, width=width, ratio=None if width else 1, no_wrap=True, overflow="ellipsis")
         for view in list(self.experiments.values())[-SHOWN:]:
-            table.add_row(view.name, view.submitted_by, view.purpose, _what(view), view.state, _score(view))
+            state = Text(WORDS.get(view.state, view.state), STYLES.get(view.state, ""))
+            cells = (self._name(view), view.submitted_by, _purpose(view), _what(view), state, _score(view))
+            table.add_row(*(Text(one) if isinstance(one, str) else one for one in cells))
         return table
+
+
+def _whole(span: timedelta) -> timedelta:
+    return timedelta(seconds=max(0, int(span.total_seconds())))
+
+
+def _purpose(view: ExperimentView) -> str:
+    return PURPOSES[view.control or view.purpose]
 
 
 def _what(view: ExperimentView) -> str:
