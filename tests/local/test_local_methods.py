@@ -6,6 +6,7 @@ can write wherever that user can. What it cannot do is hand in a result of its o
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ class Bad:
     state: str = "failed"
     reason: str = "SeedFailed"
     sentence: str = ""
-    deadline: int = 120
+    deadline: int = 300
 
 
 BAD = {
@@ -51,7 +52,7 @@ BAD = {
     "pries": Bad('print("ENV", dict(os.environ), Path(f"/proc/{os.getppid()}/environ").read_bytes()); raise RuntimeError("looked around")', sentence="looked around"),
     "good": Bad(GOOD, state="scored", reason=""),
 }  # fmt: skip
-SECRETS = ("TOKEN", "SECRET", "eyJ")  # the last is how a signed token begins
+SECRET = re.compile("TOKEN(?!IZERS_)|SECRET|eyJ")  # the last is how a signed token begins
 
 
 def source(name: str) -> str:
@@ -63,8 +64,8 @@ def source(name: str) -> str:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A campaign that has run, with every bad method in it."""
     folder = tmp_path_factory.mktemp("bad")
-    experiments = {"parallelism": 3, "maxCount": len(BAD) + 2, "seeds": 1, "activeDeadlineSeconds": 120}
-    evaluation = {"baselineSeeds": 2, "replication": {"topK": 0}}
+    experiments = {"parallelism": 2, "maxCount": len(BAD) + 2, "seeds": 1, "activeDeadlineSeconds": 300}
+    evaluation = {"baselineSeeds": 2, "replication": {"topK": 0}, "submissionsPerResearcher": 2}
     team = {"kind": "random", "count": 1}
     whole = campaigns.campaign("bad", experiments=experiments, evaluation=evaluation, researchers=team)
     own = [
@@ -100,7 +101,7 @@ def test_each_ends_as_it_should_and_is_paid_for(place: Path, name: str) -> None:
 
 def test_the_rest_goes_on(place: Path) -> None:
     scored = campaigns.check_scores(place / "run")
-    assert {"good", "floods", "leaves-children"} < {one["experiment"] for one in scored}
+    assert {"good", "floods", "leaves-children"} <= {one["experiment"] for one in scored}
     assert any(one["purpose"] == "Exploration" and one["experiment"] not in BAD for one in scored)
     campaigns.check_ledger(place / "run", "1.00")
 
@@ -118,7 +119,7 @@ def test_output_is_capped(place: Path) -> None:
 def test_a_method_finds_no_token(place: Path) -> None:
     log = next((place / "run" / "pods").glob("*/pries-*/train.log")).read_text()
     assert "ENV" in log
-    assert not [word for word in SECRETS if word in log]
+    assert SECRET.findall(log) == []
 
 
 def test_what_one_machine_does_not_prevent(place: Path) -> None:

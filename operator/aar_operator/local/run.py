@@ -148,8 +148,18 @@ class LocalRun:
         self._falls.clear()
         self.voice.url(line.url)
         with contextlib.suppress(HubError):  # it starts again; the next look succeeds
-            for view in await line.hub.experiments():
+            views = await line.hub.experiments()
+            for view in views:
                 self.voice.experiment(view)
+            await self._tell_refused({view.name for view in views})
+
+    async def _tell_refused(self, known: set[str]) -> None:
+        """A person's Experiment that the hub never took up has no view of the hub's: its condition says why."""
+        for one in await self.cluster.find("Experiment"):
+            name, conditions = one["metadata"]["name"], one.get("status", {}).get("conditions", [])
+            why = [c["message"] for c in conditions if c["type"] == "Accepted" and c["status"] == "False"]
+            if why and name not in known:
+                self.voice.refused(name, why[0])
 
     async def _ended(self) -> None:
         while True:

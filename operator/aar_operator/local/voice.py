@@ -38,6 +38,10 @@ class Voice:
         """An experiment as it stands."""
         self._once(f"experiment {view.name}", "experiment", experiment=view.dump())
 
+    def refused(self, name: str, message: str) -> None:
+        """An Experiment that was not taken up."""
+        self._once(f"refused {name}", "notice", message=f"Experiment {name} was refused: {message}")
+
     def done(self, phase: str, message: str) -> None:
         """The last word."""
         self._say("done", phase=phase, message=message)
