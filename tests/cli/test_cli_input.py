@@ -64,6 +64,7 @@ def test_absent_file(capsys):
     assert "does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.timeout(600)  # each asks the parts, and builds its tasks
 @pytest.mark.parametrize("file", sorted((ROOT / "examples").rglob("*.yaml")), ids=lambda path: path.name)
 def test_examples_are_valid(file, capsys):
     assert main(["validate", str(file)]) == 0
