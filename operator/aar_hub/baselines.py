@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from aar_api import names
 from aar_api.experiment import Method, SubmittedBy
 
-from aar_hub import arrays, catalogue, records, scorer
+from aar_hub import arrays, catalogue, purse, records, scorer
 from aar_hub.domain import ledger
 from aar_hub.domain.scoring import UndefinedPgr
 from aar_hub.hub import Hub
@@ -130,3 +130,4 @@ def fail(tx: sa.Connection, row: TaskRow, message: str) -> None:
     tx.execute(sa.update(tables.tasks).where(tables.tasks.c.key == row.key).values(failed=message))
     if row.main:
         records.change_campaign(tx, failed=message)
+        purse.release_verification(tx, records.campaign(tx))

@@ -11,7 +11,7 @@ from aar_api import digest, files
 from aar_api.errors import InvalidInput
 from aar_api.files import BundleInfo, Row
 
-from aar_hub import arrays, records, tasks
+from aar_hub import arrays, purse, records, tasks
 from aar_hub.domain import rows
 from aar_hub.hub import Hub
 from aar_hub.records import TaskRow
@@ -29,6 +29,7 @@ def build_missing(hub: Hub) -> None:
             tx.execute(sa.update(tables.tasks).where(tables.tasks.c.key == row.key).values(**values))
             if values.get("failed"):
                 records.change_campaign(tx, failed=values["failed"])
+                purse.release_verification(tx, records.campaign(tx))
 
 
 def _build(hub: Hub, row: TaskRow) -> Mapping[str, object]:

@@ -53,7 +53,7 @@ def campaign(name: str, **more: Any) -> dict[str, Any]:
     spec = {
         "task": {"name": "chat", "params": SMALL},
         "researchers": {"kind": "search", "count": 2},
-        "experiments": {"parallelism": 2, "maxCount": 4, "seeds": 2, "activeDeadlineSeconds": 120},
+        "experiments": {"parallelism": 2, "maxCount": 4, "seeds": 2, "activeDeadlineSeconds": 600},
         "budget": {"limitUSD": "1.00"},
         "evaluation": {"baselineSeeds": 2, "replication": {"topK": 1, "seeds": 2}},
     }

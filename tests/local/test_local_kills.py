@@ -138,7 +138,7 @@ class Storm:
 def test_a_campaign_survives_kills_at_any_moment(tmp_path: Path) -> None:
     (tmp_path / "method.py").write_text(campaigns.SIMILAR)
     method = {"configMap": {"name": "similar", "key": "method.py"}, "config": {"trust": 0.9}}
-    experiments = {"parallelism": 2, "maxCount": 8, "seeds": 1, "activeDeadlineSeconds": 300}
+    experiments = {"parallelism": 2, "maxCount": 8, "seeds": 1, "activeDeadlineSeconds": 600}
     whole = campaigns.campaign("storm", experiments=experiments)
     file = campaigns.write(tmp_path, whole, campaigns.experiment("own", "storm", method))
     folder = tmp_path / "run"

@@ -26,7 +26,7 @@ class Bad:
     state: str = "failed"
     reason: str = "SeedFailed"
     sentence: str = ""
-    deadline: int = 300
+    deadline: int = 600
 
 
 BAD = {
@@ -64,7 +64,7 @@ def source(name: str) -> str:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A campaign that has run, with every bad method in it."""
     folder = tmp_path_factory.mktemp("bad")
-    experiments = {"parallelism": 2, "maxCount": len(BAD) + 2, "seeds": 1, "activeDeadlineSeconds": 300}
+    experiments = {"parallelism": 2, "maxCount": len(BAD) + 2, "seeds": 1, "activeDeadlineSeconds": 600}
     evaluation = {"baselineSeeds": 2, "replication": {"topK": 0}, "submissionsPerResearcher": 2}
     team = {"kind": "random", "count": 1}
     whole = campaigns.campaign("bad", experiments=experiments, evaluation=evaluation, researchers=team)
