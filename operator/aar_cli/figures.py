@@ -8,7 +8,6 @@ from aar_api.wire import Report, ReportRow
 
 HEAD = ("Method", "Task", "PGR", "SE", "Seeds", "Half", "Cost USD", "Verdict")
 BASELINE_HEAD = ("Task", "Half", "W (weak teacher)", "C (true labels)", "Test items", "Seeds")
-CONTROLS = {"PermutedWeakLabels": "weak labels permuted", "NoWeakLabels": "no weak labels"}
 EXPLORED = 8
 """Exploration runs in the terminal; report.md has all."""
 INDENT = "    "
@@ -49,7 +48,7 @@ def _remarks(row: ReportRow) -> list[str]:
     said = ["vanilla, which winners have to beat"] if row.verdict == "baseline" else []
     if row.reported_pgr is not None and row.purpose != "Control":
         said.append(f"explored {row.reported_pgr:.2f}")
-    return [*said, CONTROLS.get(row.note, row.note)] if row.note else said
+    return [*said, row.note] if row.note else said
 
 
 def baselines(report: Report) -> list[tuple[str, ...]]:

@@ -16,8 +16,8 @@ from aar_hub.records import Campaign, Exp
 from aar_hub.store import tables
 
 CONTROLS: dict[Control, str] = {
-    "PermutedWeakLabels": "control: weak labels permuted",
-    "NoWeakLabels": "control: no weak labels",
+    "PermutedWeakLabels": "weak labels permuted",
+    "NoWeakLabels": "no weak labels",
 }
 Verdict = Literal["confirmed", "not confirmed", "exploration", "control", "baseline"]
 

@@ -131,8 +131,8 @@ def check_rows(world: World, report: dict[str, Any], found: dict[str, Any], done
         ("Replication", "good", None): ("confirmed", ""),
         ("Replication", "lucky", None): ("not confirmed", ""),
         ("Replication", "vanilla", None): ("baseline", ""),
-        ("Control", "good", "PermutedWeakLabels"): ("control", "control: weak labels permuted"),
-        ("Control", "good", "NoWeakLabels"): ("control", "control: no weak labels"),
+        ("Control", "good", "PermutedWeakLabels"): ("control", "weak labels permuted"),
+        ("Control", "good", "NoWeakLabels"): ("control", "no weak labels"),
         ("Transfer", "good", None): ("confirmed", ""),
         ("Transfer", "vanilla", None): ("baseline", ""),
     }

@@ -59,7 +59,9 @@ def test_it_ends_with_a_confirmed_winner_and_its_controls(place: Path, run: tupl
     assert ("Replication", "own", "confirmed") in verdicts
     assert ("Replication", "hard-labels", "baseline") in verdicts
     assert ("Control", "own", "control") in verdicts
-    assert {row.note for row in report.rows if row.purpose == "Control"} == {"PermutedWeakLabels", "NoWeakLabels"}
+    # On few test items a control can wander far from 0, and an audit then says so behind its name.
+    controls = {row.note.split(";")[0] for row in report.rows if row.purpose == "Control"}
+    assert controls == {"weak labels permuted", "no weak labels"}
     assert {one["researcher"] for one in report.timeline} >= {"r0", "r1", "owner"}
 
 
@@ -76,7 +78,7 @@ def test_there_is_a_gap_and_every_figure_has_an_error(place: Path, run: tuple[st
 
 def test_each_is_scored_once_and_has_seeds_and_a_receipt(place: Path, run: tuple[str, dict[str, float]]) -> None:
     scores = campaigns.check_scores(place / "run")
-    assert sum(one["purpose"] == "Exploration" for one in scores) >= 4
+    assert sum(one["purpose"] == "Exploration" for one in scores) >= 3
     assert len({seed for one in scores for seed in json.loads(one["drawn"])}) == sum(one["n_seeds"] for one in scores)
 
 
