@@ -14,6 +14,8 @@ Two ports. Sandbox port, bearer token, route allowed by role:
                  POST /v1/findings                  FindingPost -> Finding
                  GET  /v1/findings?since=ID         [Finding]
                  POST /v1/finish                    Finish
+                 POST /v1/transcript                TranscriptLines -> TranscriptEnd   (append-only, idempotent)
+                 POST /v1/messages[/count_tokens]   the Messages API, metered; errors in its own shape; also by x-api-key
     lab-fetch    GET  /v1/lab/assignment?index=     files.Assignment
     baseline     GET  /v1/lab/bundle?index=         application/x-tar (labelled for baseline)
                  GET  /v1/lab/snapshot              Snapshot
@@ -33,6 +35,9 @@ Operator port, role operator (viewer: the GETs marked *, and the pages):
                  GET* /v1/operator/experiments      [ExperimentView]
                  GET  /v1/operator/tokens/{role}/{subject}        TokenAnswer  (same answer every time)
                  GET* /v1/operator/report           Report
+                 GET* /v1/operator/llm/calls?since= [LlmCall]  (also of one: &researcher=)
+                 GET* /v1/operator/llm/calls/{number}             LlmRecord
+                 GET* /v1/operator/researchers/{name}/transcript?since=   [TranscriptLine]
                  GET  /metrics, /healthz, pages     no token on one machine
 """
 
@@ -238,6 +243,54 @@ class Finish(Model):
     """A researcher is done."""
 
     reason: str = Field(max_length=512)
+
+
+class TranscriptLines(Model):
+    """Lines of a researcher's transcript. Line numbers begin at 0, and a line once kept never changes."""
+
+    first: int = Field(ge=0, description="Number of the first of these lines.")
+    lines: tuple[str, ...] = Field(min_length=1, max_length=1000)
+
+
+class TranscriptEnd(Model):
+    """How far a transcript is kept."""
+
+    next: int = Field(description="Number of the next line: all before it are kept.")
+
+
+class TranscriptLine(Model):
+    """A line as kept. It is what the researcher says of itself; the hub's own record is LlmRecord."""
+
+    number: int
+    line: str
+    received: str
+
+
+class LlmCall(Model):
+    """An LLM call as the gateway saw it."""
+
+    number: int
+    researcher: str
+    kind: Literal["messages", "count_tokens"]
+    model: str
+    started: str
+    ended: str | None = None
+    outcome: str = Field(
+        description="open, answered, refused (by the provider), fault (no answer), broken (a stream without its end), "
+        "lost (the hub was killed)."
+    )
+    status: int | None = Field(default=None, description="HTTP status of the provider's answer.")
+    tokens: dict[str, int]
+    cost_usd: str
+    kept: bool = Field(description="Whether request and answer can be read.")
+
+
+class LlmRecord(Model):
+    """A call with all that was said, as text."""
+
+    call: LlmCall
+    request: str
+    answer: str
 
 
 class CampaignOpening(Model):

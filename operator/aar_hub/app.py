@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from aar_hub.gateway.service import Gateway
 from aar_hub.hub import Hub
 from aar_hub.pages import faults
 from aar_hub.pages import routes as pages
@@ -23,8 +24,12 @@ HEALTH = Route("/healthz", _healthz)
 
 
 def sandbox(hub: Hub) -> Starlette:
-    """What researchers and labs reach."""
-    return _app(hub, [*lab.ROUTES, *researcher.ROUTES, HEALTH], _http.HANDLERS)
+    """What researchers and labs reach. `state.gateway` is closed by whoever serves it."""
+    passed_on = Gateway(hub)
+    messages: list[BaseRoute] = [Route("/v1/messages", passed_on), Route("/v1/messages/{rest:path}", passed_on)]
+    app = _app(hub, [*messages, *lab.ROUTES, *researcher.ROUTES, HEALTH], _http.HANDLERS)
+    app.state.gateway = passed_on
+    return app
 
 
 def control(hub: Hub) -> Starlette:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -24,6 +25,8 @@ class Hub:
     blobs: Blobs
     cache: Cache
     wake: threading.Event = field(default_factory=threading.Event)
+    llm_refusals: Counter[int] = field(default_factory=Counter)
+    """LLM calls that the gateway answered itself, by status, since this process began."""
 
     @property
     def prices(self) -> Prices:

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 
 from aar_hub import app, hub, settings
 from aar_hub.errors import StartError
+from aar_hub.gateway import meter
 from aar_hub.settings import Settings
 from aar_hub.worker import Worker
 
@@ -48,7 +49,11 @@ async def serve(chosen: Settings) -> None:
     sockets = [_listen(chosen.host, port) for port in (chosen.sandbox_port, chosen.operator_port)]
     parts = hub.start(chosen)
     worker = Worker(parts)
-    servers = [_server(app.sandbox(parts)), _server(app.control(parts))]
+    lost = meter.settle_lost(parts)
+    if lost:
+        LOG.warning("%s LLM calls of an earlier run were paid at what they held: their end was not seen", lost)
+    sandbox = app.sandbox(parts)
+    servers = [_server(sandbox), _server(app.control(parts))]
     loop = asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, _stop, servers)
@@ -57,6 +62,7 @@ async def serve(chosen: Settings) -> None:
     try:
         await asyncio.gather(*(server.serve(sockets=[one]) for server, one in zip(servers, sockets, strict=True)))
     finally:
+        await sandbox.state.gateway.close()
         await asyncio.to_thread(worker.stop)
         parts.db.close()
 

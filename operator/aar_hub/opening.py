@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import sqlalchemy as sa
 from aar_api import digest
 from aar_api.campaign import CampaignSpec, TaskRef
+from aar_api.conditions import Reason
 from aar_api.errors import InvalidInput
 from aar_api.wire import CampaignOpening
 
 from aar_hub import purse, records, tasks
 from aar_hub.domain import ledger
 from aar_hub.errors import Refused
+from aar_hub.gateway import prices
 from aar_hub.hub import Hub
 from aar_hub.store import tables
 
@@ -22,6 +26,7 @@ def open_campaign(hub: Hub, opening: CampaignOpening) -> None:
         Refused: with a condition reason.
     """
     keys = [task_key(ref) for ref in task_refs(opening.spec)]
+    _check_model(opening.spec.researchers.model)
     with hub.db.write() as tx:
         known = records.find_campaign(tx)
         if known is None:
@@ -52,6 +57,14 @@ def task_key(ref: TaskRef) -> str:
     except InvalidInput as error:
         raise Refused("InvalidTask", str(error)) from error
     return digest.of_json([task.name, task.params.dump()])
+
+
+def _check_model(model: str | None) -> None:
+    if model is not None:
+        try:
+            prices.rates(model, datetime.now(UTC))
+        except prices.UnknownModel as error:
+            raise Refused(Reason.UNKNOWN_MODEL, f"researchers.model: {error}") from error
 
 
 def _first(tx: sa.Connection, opening: CampaignOpening) -> None:

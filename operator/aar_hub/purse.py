@@ -14,6 +14,9 @@ from aar_hub.store import tables
 
 VERIFICATION = "verification"
 EXPERIMENT = "experiment"
+LLM = "llm"
+OPEN = "open"
+"""Outcome of an LLM call that is under way."""
 
 
 def balance(tx: sa.Connection, campaign: Campaign) -> Balance:
@@ -33,18 +36,24 @@ def spend(tx: sa.Connection) -> Spend:
     return Spend(
         total_usd=money.format_usd(sum(paid.values())),
         reserved_usd=money.format_usd(sum(micros for (entry, _), micros in sums.items() if entry == "reserve")),
-        llm_usd=money.format_usd(paid.get("llm", 0)),
+        llm_usd=money.format_usd(paid.get(LLM, 0)),
         gpu_usd=money.format_usd(paid.get("gpu", 0)),
         cpu_usd=money.format_usd(paid.get("cpu", 0)),
     )
 
 
+def llm(tx: sa.Connection) -> tuple[int, int]:
+    """(paid, held) for LLM calls."""
+    sums = _sums(tx)
+    return sums.get(("settle", LLM), 0), sums[("reserve", LLM)]
+
+
 def _sums(tx: sa.Connection) -> dict[tuple[str, str], int]:
-    table = tables.ledger
-    query = sa.select(table.c.entry, table.c.account, sa.func.sum(table.c.micros)).group_by(
-        table.c.entry, table.c.account
-    )
-    return {(entry, account): int(micros) for entry, account, micros in tx.execute(query)}
+    """The ledger by entry and account, and what LLM calls hold that are under way: their rows hold it, not the ledger's."""
+    table, calls = tables.ledger_totals, tables.llm_calls.c
+    sums = {(entry, account): int(micros) for entry, account, micros in tx.execute(sa.select(table))}
+    held = tx.execute(sa.select(sa.func.coalesce(sa.func.sum(calls.reserved), 0)).where(calls.outcome == OPEN))
+    return sums | {("reserve", LLM): int(held.scalar_one())}
 
 
 def write(tx: sa.Connection, key: str, entry: str, account: str, micros: int, experiment: str | None = None) -> None:
@@ -60,6 +69,15 @@ def write(tx: sa.Connection, key: str, entry: str, account: str, micros: int, ex
             "created": Hub.now(),
         }
         tx.execute(sa.insert(tables.ledger).values(values))
+        add_total(tx, entry, account, micros)
+
+
+def add_total(tx: sa.Connection, entry: str, account: str, micros: int) -> None:
+    """Add to a sum of the ledger; whoever inserts rows does it in the same transaction."""
+    table = tables.ledger_totals
+    this = sa.and_(table.c.entry == entry, table.c.account == account)
+    if tx.execute(sa.update(table).where(this).values(micros=table.c.micros + micros)).rowcount == 0:
+        tx.execute(sa.insert(table).values(entry=entry, account=account, micros=micros))
 
 
 def hold_verification(tx: sa.Connection, campaign: Campaign, amount: int, needed_beside: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -48,6 +48,24 @@ class Settings:
     lab_version: str = "0"
     """Part of the cache key of baselines: another lab may compute other features. Package version if not set."""
 
+    provider_url: str = "https://api.anthropic.com"
+    """Where LLM calls go: the provider, or a company's gateway that speaks the Messages API."""
+
+    provider_key: str | None = field(default=None, repr=False)
+    """Key of the provider, if no file has it. Without a key LLM calls are refused."""
+
+    provider_key_file: Path | None = None
+    """File with the key of the provider, read again when it changes; goes before the variable."""
+
+    provider_proxy: str | None = None
+    """HTTP proxy towards the provider. A name of our own: HTTPS_PROXY may be set for other programs of the machine."""
+
+    provider_ca_file: Path | None = None
+    """Certificates that the provider's is checked against; the system's if absent."""
+
+    llm_concurrency: int = 8
+    """LLM calls of one researcher at once; it needs one, and some more for helpers of its own."""
+
     @property
     def database(self) -> str:
         """URL of the database."""
@@ -74,6 +92,12 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         cpu_usd_per_hour=_price(env, labels.ENV_HUB_CPU_USD_PER_HOUR, Settings.cpu_usd_per_hour),
         gpu_usd_per_hour=_price(env, labels.ENV_HUB_GPU_USD_PER_HOUR, Settings.gpu_usd_per_hour),
         database_url=env.get(labels.ENV_HUB_DATABASE_URL) or None,
+        provider_url=_url(env, labels.ENV_HUB_PROVIDER_URL, Settings.provider_url),
+        provider_key=(env.get(labels.ENV_HUB_PROVIDER_KEY) or "").strip() or None,
+        provider_key_file=_file(env, labels.ENV_HUB_PROVIDER_KEY_FILE),
+        provider_proxy=_url(env, labels.ENV_HUB_PROVIDER_PROXY, "") or None,
+        provider_ca_file=_file(env, labels.ENV_HUB_PROVIDER_CA_FILE),
+        llm_concurrency=_count(env, labels.ENV_HUB_LLM_CONCURRENCY, Settings.llm_concurrency),
         lab_version=env.get("AAR_HUB_LAB_VERSION") or metadata.version("aar"),
     )
 
@@ -83,6 +107,24 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdigit() or int(text) > 65535:
         raise StartError(f"{name} is {text!r}, but a port is a number from 0 to 65535: correct it.")
     return int(text)
+
+
+def _count(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise StartError(f"{name} is {text!r}, but a number from 1 to 1000 is wanted: correct it.")
+    return int(text)
+
+
+def _url(env: Mapping[str, str], name: str, default: str) -> str:
+    text = (env.get(name) or default).rstrip("/")
+    if text and not text.startswith(("http://", "https://")):
+        raise StartError(f"{name} is {text!r}, but it must begin with http:// or https://: correct it.")
+    return text
+
+
+def _file(env: Mapping[str, str], name: str) -> Path | None:
+    return Path(env[name]) if env.get(name) else None
 
 
 def _price(env: Mapping[str, str], name: str, default: str) -> str:

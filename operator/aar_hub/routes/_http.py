@@ -57,6 +57,10 @@ class Call:
             )
         return int(text)
 
+    def word(self, name: str) -> str | None:
+        """A word of the query, if it is there."""
+        return self._request.query_params.get(name)
+
     def read(self, kind: type[T]) -> T:
         """The body as a model.
 

@@ -37,6 +37,7 @@ class Collector:
                 yield from _money(tx, campaign)
                 yield from _experiments(tx, campaign)
                 yield from _scores(tx, campaign)
+                yield from _llm(tx, self._hub, campaign)
                 yield from _yardsticks(tx, self._hub, campaign)
                 yield _gauge(
                     "aar_researchers_finished", "Researchers that are done.", campaign, len(forum.finished(tx))
@@ -87,6 +88,32 @@ def _scores(tx: sa.Connection, campaign: Campaign) -> Iterator[Metric]:
     for researcher, split, best in tx.execute(query):
         family.add_metric([campaign.name, researcher, split.lower()], best)
     yield family
+
+
+TOKENS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+
+
+def _llm(tx: sa.Connection, hub: Hub, campaign: Campaign) -> Iterator[Metric]:
+    calls = tables.llm_calls.c
+    sums = [sa.func.sum(calls[kind]).label(kind) for kind in TOKENS]
+    query = sa.select(
+        calls.model, calls.outcome, sa.func.count().label("number"), sa.func.sum(calls.cost).label("cost")
+    )
+    rows = tx.execute(query.add_columns(*sums).group_by(calls.model, calls.outcome)).all()
+    tokens = CounterMetricFamily("aar_llm_tokens", "LLM tokens by kind.", labels=[NAME, "model", "kind"])
+    counts = CounterMetricFamily("aar_llm_calls", "LLM calls passed on, by outcome.", labels=[NAME, "model", "outcome"])
+    cost = CounterMetricFamily("aar_llm_cost_usd", "Settled cost of LLM calls in US dollars.", labels=[NAME, "model"])
+    for row in rows:
+        counts.add_metric([campaign.name, row.model, row.outcome], row.number)
+    for model in sorted({row.model for row in rows}):
+        mine = [row for row in rows if row.model == model]
+        cost.add_metric([campaign.name, model], sum(int(row.cost) for row in mine) / money.MICRO)
+        for kind in TOKENS:
+            tokens.add_metric([campaign.name, model, kind], sum(int(getattr(row, kind)) for row in mine))
+    refused = CounterMetricFamily("aar_llm_refusals", "LLM calls answered by the gateway.", labels=[NAME, "status"])
+    for status, count in sorted(hub.llm_refusals.items()):
+        refused.add_metric([campaign.name, str(status)], count)
+    yield from (tokens, counts, cost, refused)
 
 
 def _yardsticks(tx: sa.Connection, hub: Hub, campaign: Campaign) -> Iterator[Metric]:

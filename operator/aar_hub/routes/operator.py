@@ -6,7 +6,8 @@ from typing import Any
 
 from aar_api.wire import AdmissionRequest, CampaignOpening, Settlement, StageChange, TokenAnswer
 
-from aar_hub import admission, auth, opening, progress, records, report, settlement, views
+from aar_hub import admission, auth, opening, progress, records, report, settlement, transcript, views
+from aar_hub.gateway import record
 from aar_hub.routes._http import Call, route
 
 OPERATOR = ("operator",)
@@ -53,6 +54,18 @@ def _report(call: Call) -> Any:
     return report.report(call.hub)
 
 
+def _llm_calls(call: Call) -> Any:
+    return record.calls(call.hub, call.number("since", 0), call.word("researcher"))
+
+
+def _llm_call(call: Call) -> Any:
+    return record.whole(call.hub, int(call.path("number")))
+
+
+def _transcript(call: Call) -> Any:
+    return transcript.since(call.hub, call.path("name"), call.number("since", 0))
+
+
 ROUTES = [
     route("PUT", "/v1/operator/campaign", OPERATOR, _open),
     route("GET", "/v1/operator/feed", OPERATOR, _feed),
@@ -63,4 +76,7 @@ ROUTES = [
     route("GET", "/v1/operator/experiments", READERS, _experiments),
     route("GET", "/v1/operator/tokens/{role}/{subject}", OPERATOR, _token),
     route("GET", "/v1/operator/report", READERS, _report),
+    route("GET", "/v1/operator/llm/calls", READERS, _llm_calls),
+    route("GET", "/v1/operator/llm/calls/{number:int}", READERS, _llm_call),
+    route("GET", "/v1/operator/researchers/{name}/transcript", READERS, _transcript),
 ]

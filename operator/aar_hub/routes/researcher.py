@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from aar_api.wire import FindingPost, Finish, SnapshotUpload, Submission
+from aar_api.wire import FindingPost, Finish, SnapshotUpload, Submission, TranscriptLines
 
-from aar_hub import catalogue, forum, progress, records, snapshots, submissions, views
+from aar_hub import catalogue, forum, progress, records, snapshots, submissions, transcript, views
 from aar_hub.routes._http import Call, route
 from aar_hub.store import tables
 
@@ -67,6 +67,10 @@ def _finish(call: Call) -> Any:
     return forum.finish(call.hub, call.caller.subject, call.read(Finish).reason)
 
 
+def _transcript(call: Call) -> Any:
+    return transcript.append(call.hub, call.caller.subject, call.read(TranscriptLines))
+
+
 WHO = ("researcher",)
 ROUTES = [
     route("GET", "/v1/brief", WHO, _brief),
@@ -81,4 +85,5 @@ ROUTES = [
     route("POST", "/v1/findings", WHO, _post),
     route("GET", "/v1/findings", WHO, _findings),
     route("POST", "/v1/finish", WHO, _finish),
+    route("POST", "/v1/transcript", WHO, _transcript),
 ]

@@ -128,6 +128,14 @@ ledger = Table(
     Column("created", String(32), nullable=False),
 )
 
+ledger_totals = Table(  # sums of the ledger, kept with every row: a balance must not read every call ever made
+    "ledger_totals",
+    METADATA,
+    Column("entry", String(8), primary_key=True),
+    Column("account", String(16), primary_key=True),
+    Column("micros", BigInteger, nullable=False),
+)
+
 feed = Table(
     "feed",
     METADATA,
@@ -159,4 +167,37 @@ finished = Table(
     Column("researcher", String(63), primary_key=True),
     Column("reason", String(512), nullable=False),
     Column("created", String(32), nullable=False),
+)
+
+llm_calls = Table(
+    "llm_calls",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("call", String(32), nullable=False, unique=True),
+    Column("researcher", String(63), nullable=False),
+    Column("kind", String(16), nullable=False),  # messages or count_tokens
+    Column("model", String(128), nullable=False),
+    Column("started", String(32), nullable=False),
+    Column("ended", String(32)),
+    Column("outcome", String(16), nullable=False),  # open while it runs: then `reserved` is held
+    Column("status", Integer),  # what the provider answered; none if it did not
+    Column("reserved", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False, default=0),
+    Column("input", Integer, nullable=False, default=0),
+    Column("cache_read", Integer, nullable=False, default=0),
+    Column("cache_write_5m", Integer, nullable=False, default=0),
+    Column("cache_write_1h", Integer, nullable=False, default=0),
+    Column("output", Integer, nullable=False, default=0),
+    Column("record", String(71)),  # blob with request and answer
+    sa.Index("llm_calls_by_outcome", "outcome", "reserved"),
+    sa.Index("llm_calls_by_researcher", "researcher", "seq"),
+)
+
+transcripts = Table(
+    "transcripts",
+    METADATA,
+    Column("researcher", String(63), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("line", Text, nullable=False),
+    Column("received", String(32), nullable=False),
 )

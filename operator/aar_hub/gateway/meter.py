@@ -1,0 +1,240 @@
+"""Calls in the database: money held before a call, paid after it. Steps of many calls share one transaction, and so one sync of the disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from aar_api import money
+
+from aar_hub import purse, records
+from aar_hub.auth import Caller
+from aar_hub.gateway.errors import Busy, GatewayError, NotAllowed, NoToken, PurseUsed
+from aar_hub.gateway.params import Asked
+from aar_hub.gateway.prices import Rates, Tokens
+from aar_hub.hub import Hub
+from aar_hub.records import Campaign
+from aar_hub.store import tables
+
+RETRY_SECONDS = 5
+"""About the length of a short call: then what it held is free."""
+SUSPENDED_SECONDS = 60
+LOST = "lost"
+"""Outcome of a call whose end this hub never saw; it is paid as if it had cost all it could."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A call that wants to be passed on."""
+
+    call: str
+    caller: Caller
+    campaign_uid: str
+    kind: str
+    asked: Asked
+    rates: Rates
+
+    @property
+    def amount(self) -> int:
+        """The most it can cost; counting tokens is free."""
+        return self.rates.dearest(self.asked.prompt, self.asked.output) if self.kind == "messages" else 0
+
+
+@dataclass(frozen=True)
+class Closing:
+    """A call that has ended."""
+
+    call: str
+    outcome: str
+    status: int | None
+    cost: int
+    tokens: Tokens
+    record: str | None
+
+
+@dataclass
+class Page:
+    """One transaction's view of the purse, and the rows that its steps add."""
+
+    campaign: Campaign | None
+    limit: int = 0
+    llm_limit: int = 0
+    spent: int = 0
+    reserved: int = 0
+    verification: int = 0
+    llm_spent: int = 0
+    llm_reserved: int = 0
+    opened: list[dict[str, Any]] = field(default_factory=list)
+    closed: list[dict[str, Any]] = field(default_factory=list)
+    paid: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, tx: sa.Connection) -> Page:
+        """The purse as this transaction finds it."""
+        campaign = records.find_campaign(tx)
+        if campaign is None:
+            return cls(None)
+        balance, (paid, held) = purse.balance(tx, campaign), purse.llm(tx)
+        of_llm = campaign.spec.budget.llm_limit_usd
+        limit = balance.limit if of_llm is None else money.parse_usd(of_llm)
+        return cls(
+            campaign, balance.limit, limit, balance.spent, balance.reserved, balance.verification, paid, held
+        )  # fmt: skip
+
+    def open(self, opening: Opening) -> None:
+        """Hold the most that a call can cost.
+
+        Raises:
+            GatewayError: the token has ended, the model is not the campaign's, or the money is not there.
+        """
+        campaign = self.campaign
+        if campaign is None or campaign.uid != opening.campaign_uid:
+            raise NoToken("The token belongs to another campaign: use the one of this campaign.")
+        if campaign.stage not in ("preparing", "researching"):
+            raise NoToken(f"Research has ended (stage {campaign.stage}), and the token with it: stop.")
+        if campaign.spec.suspend:
+            raise Busy("The campaign is suspended: wait until it is resumed.", SUSPENDED_SECONDS)
+        wanted = campaign.spec.researchers.model
+        if opening.asked.model != wanted:
+            raise NotAllowed(f"Model {opening.asked.model!r} is not this campaign's: use {wanted!r}.")
+        amount = opening.amount
+        self._check_money(opening, amount)
+        self.reserved += amount
+        self.llm_reserved += amount
+        values = {"call": opening.call, "researcher": opening.caller.subject, "kind": opening.kind, "reserved": amount}
+        self.opened.append(values | {"model": wanted, "started": Hub.now(), "outcome": purse.OPEN})
+
+    def _check_money(self, opening: Opening, amount: int) -> None:
+        free = min(self.limit - self.spent - self.reserved, self.llm_limit - self.llm_spent - self.llm_reserved)
+        if amount <= free or amount == 0:
+            return
+        unspent = min(self.limit - self.spent - self.verification, self.llm_limit - self.llm_spent)
+        price, left = money.format_usd(amount), money.format_usd(max(0, unspent))
+        if amount <= unspent:
+            raise Busy(
+                f"The call may cost {price} USD, which are unspent but held by what runs now: try again.", RETRY_SECONDS
+            )
+        fits = opening.rates.output_that_fits(opening.asked.prompt, unspent)
+        if fits < 1:
+            raise PurseUsed(
+                f"The purse is used: {left} USD are left for LLM calls and this one may cost {price}: stop."
+            )
+        raise PurseUsed(
+            f"The call may cost {price} USD, but {left} are left for LLM calls: stop, or lower max_tokens from "
+            f"{opening.asked.output} to at most {fits}.",
+            max_tokens=fits,
+        )
+
+    def close(self, closing: Closing, reserved: int) -> None:
+        """Pay for a call, and let go of what it held."""
+        self.spent += closing.cost
+        self.llm_spent += closing.cost
+        self.reserved -= reserved
+        self.llm_reserved -= reserved
+        values = {"the_call": closing.call, "outcome": closing.outcome, "status": closing.status, "cost": closing.cost}
+        self.closed.append(values | vars(closing.tokens) | {"record": closing.record, "ended": Hub.now()})
+        if closing.cost:
+            row = {"key": f"llm:{closing.call}", "entry": "settle", "account": purse.LLM, "micros": closing.cost}
+            self.paid.append(row | {"created": Hub.now()})
+
+    def write(self, tx: sa.Connection) -> None:
+        """Add the rows."""
+        if self.opened:
+            tx.execute(sa.insert(tables.llm_calls), self.opened)
+        if self.closed:
+            tx.execute(_CLOSE, self.closed)
+        if self.paid:
+            tx.execute(sa.insert(tables.ledger), self.paid)
+            purse.add_total(tx, "settle", purse.LLM, sum(row["micros"] for row in self.paid))
+
+
+_COLUMNS = ("outcome", "status", "cost", "record", "ended", *vars(Tokens()))
+_CLOSE = (
+    sa.update(tables.llm_calls)
+    .where(tables.llm_calls.c.call == sa.bindparam("the_call"))
+    .values({name: sa.bindparam(name) for name in _COLUMNS})
+)
+Step = Callable[[Page], None]
+
+
+class Meter:
+    """Runs steps one after another on pages of their own, in one thread."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="meter")
+        self._waiting: list[tuple[bool, Step, asyncio.Future[None]]] = []
+        self._turning: asyncio.Task[None] | None = None
+
+    async def open(self, opening: Opening) -> None:
+        """Hold the money of a call; back when it lies on the disk. Raises as Page.open."""
+        await self._run(True, lambda page: page.open(opening))
+
+    async def close(self, closing: Closing, reserved: int) -> None:
+        """Pay for a call."""
+        await self._run(False, lambda page: page.close(closing, reserved))
+
+    async def _run(self, opens: bool, step: Step) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((opens, step, done))
+        if self._turning is None:
+            self._turning = asyncio.create_task(self._turn())
+        await done
+
+    async def _turn(self) -> None:
+        """Pages until nobody waits; what closes comes first, since it frees money for what opens."""
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch, self._waiting = sorted(self._waiting, key=lambda one: one[0]), []
+            try:
+                results = await loop.run_in_executor(self._thread, self._page, [step for _, step, _ in batch])
+            except Exception as error:  # noqa: BLE001  whatever the database says, each of these callers has to hear it
+                results = [error] * len(batch)
+            for (_, _, done), result in zip(batch, results, strict=True):
+                _tell(done, result)
+        self._turning = None
+
+    def _page(self, steps: list[Step]) -> list[Exception | None]:
+        with self._hub.db.write() as tx:
+            page = Page.of(tx)
+            results = [_try(step, page) for step in steps]
+            page.write(tx)
+        return results
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()
+
+
+def _try(step: Step, page: Page) -> Exception | None:
+    try:
+        step(page)
+    except GatewayError as error:
+        return error
+    return None
+
+
+def _tell(done: asyncio.Future[None], result: Exception | None) -> None:
+    if done.cancelled():
+        return
+    if result is None:
+        done.set_result(None)
+    else:
+        done.set_exception(result)
+
+
+def settle_lost(hub: Hub) -> int:
+    """Pay, at what they held, the calls whose end no hub saw; how many there were. At start, and at the end after the last call."""
+    calls = tables.llm_calls.c
+    with hub.db.write() as tx:
+        page = Page.of(tx)
+        rows = tx.execute(sa.select(calls.call, calls.reserved).where(calls.outcome == purse.OPEN)).all()
+        for row in rows:
+            page.close(Closing(row.call, LOST, None, row.reserved, Tokens(), None), row.reserved)
+        page.write(tx)
+    return len(rows)

@@ -1,0 +1,80 @@
+"""The provider over HTTP. The connection is kept out of proxies and odd certificates unless the settings name them."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+
+import aiohttp
+
+from aar_hub.gateway.errors import UpstreamFault
+from aar_hub.gateway.key import Key
+from aar_hub.settings import Settings
+
+CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 900.0
+"""Longest gap between two bytes: an answer that is no stream is silent until it is whole; streams send pings."""
+HEADERS_OUT = ("anthropic-version", "anthropic-beta", "content-type")
+"""What a caller's request passes on; all else is the gateway's to say."""
+HEADERS_BACK = ("content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry")
+PREFIX_BACK = "anthropic-ratelimit-"
+OVERLOADED = 529
+RELAYED = frozenset({400, 404, 413, 422, 429, OVERLOADED})
+"""Refusals that are the caller's to read. Others (a bad key, an unpaid bill, a crash) are between the hub and the provider."""
+
+
+class Upstream:
+    """Connections to the provider, opened on first use within the running loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.key = Key(settings.provider_key, settings.provider_key_file)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, path: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
+        """Pass a call on; back when the head of the answer is there.
+
+        Raises:
+            NoKey: there is no key to send it with.
+            UpstreamFault: the provider cannot be reached.
+        """
+        out = {name: headers[name] for name in HEADERS_OUT if name in headers}
+        # Identity, so that the meter reads what the caller reads.
+        out |= {"authorization": f"Bearer {self.key.read()}", "accept-encoding": "identity", "user-agent": "aar-hub"}
+        try:
+            return await self._open().post(
+                self._settings.provider_url + path,
+                data=body,
+                headers=out,
+                allow_redirects=False,
+                proxy=self._settings.provider_proxy,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise UpstreamFault(
+                f"The provider cannot be reached ({type(error).__name__}): nothing was charged; try again."
+            ) from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            file = self._settings.provider_ca_file
+            trust = ssl.create_default_context(cafile=None if file is None else str(file))
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=trust),
+                timeout=timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+def passed_back(answer: aiohttp.ClientResponse) -> dict[str, str]:
+    """The headers of an answer that a caller gets."""
+    found = {name.lower(): value for name, value in answer.headers.items()}
+    return {name: value for name, value in found.items() if name in HEADERS_BACK or name.startswith(PREFIX_BACK)}

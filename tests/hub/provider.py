@@ -1,0 +1,145 @@
+"""A provider that speaks the Messages API and does what the prompt says: the first message's text is a plan in JSON.
+
+Plan: usage (figures to report), words (pieces of text), status (an error instead), cut ("head", "start", "text": where the line breaks),
+error (an error event after the text), hold (wait before the last event until `release` is set), raw (a body that is no message).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+USAGE = {"input_tokens": 100, "output_tokens": 20}
+
+
+class Cut(Exception):
+    """The line breaks."""
+
+
+@dataclass
+class Seen:
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Provider:
+    """The double and what it saw."""
+
+    seen: list[Seen] = field(default_factory=list)
+    release: threading.Event = field(default_factory=threading.Event)
+    holding: int = 0
+
+    def __post_init__(self) -> None:
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        routes = [
+            Route("/v1/messages", self._messages, methods=["POST"]),
+            Route("/v1/messages/count_tokens", self._count, methods=["POST"]),
+        ]
+        config = uvicorn.Config(Starlette(routes=routes), log_level="critical", access_log=False, lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.release.set()
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(10)
+
+    async def _note(self, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
+        body = await request.body()
+        self.seen.append(Seen(str(request.url).removeprefix(self.url), dict(request.headers), body))
+        asked = json.loads(body)
+        text = asked["messages"][0]["content"]
+        return asked, json.loads(text) if isinstance(text, str) and text.startswith("{") else {}
+
+    async def _count(self, request: Request) -> Response:
+        await self._note(request)
+        return JSONResponse({"input_tokens": 2095})
+
+    async def _messages(self, request: Request) -> Response:
+        asked, plan = await self._note(request)
+        if "status" in plan:
+            # Careless, as an error page of a company's gateway may be: it repeats the caller's key.
+            error = {"type": "some_error", "message": f"refused {request.headers['authorization']}"}
+            headers = {"retry-after": "7", "request-id": "req_1", "x-key": request.headers["authorization"]}
+            return JSONResponse({"type": "error", "error": error}, plan["status"], headers)
+        if "raw" in plan:
+            return Response(plan["raw"], media_type="application/json")
+        if asked.get("stream"):
+            return StreamingResponse(
+                self._stream(asked, plan), media_type="text/event-stream", headers={"request-id": "req_1"}
+            )
+        if plan.get("hold"):
+            await self._hold()
+        if plan.get("cut"):
+            return StreamingResponse(_half(), media_type="application/json", headers={"content-length": "1000"})
+        return JSONResponse(_message(asked, plan) | {"stop_reason": "end_turn"}, headers={"request-id": "req_1"})
+
+    async def _stream(self, asked: dict[str, Any], plan: dict[str, Any]) -> AsyncIterator[bytes]:
+        usage, words = plan.get("usage", USAGE), plan.get("words", ["ok"])
+        _break(plan, "head")
+        start = _message(asked, plan) | {"content": [], "usage": usage | {"output_tokens": 1}}
+        yield _event("message_start", message=start)
+        yield _event("ping")
+        await asyncio.sleep(0)
+        _break(plan, "start")
+        yield _event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+        for word in words:
+            yield _event("content_block_delta", index=0, delta={"type": "text_delta", "text": word})
+        if plan.get("hold"):
+            await self._hold()
+        _break(plan, "text")
+        if "error" in plan:
+            yield _event("error", error={"type": plan["error"], "message": "Overloaded"})
+            return
+        yield _event("content_block_stop", index=0)
+        yield _event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage=usage)
+        yield _event("message_stop")
+
+    async def _hold(self) -> None:
+        self.holding += 1
+        while not self.release.is_set():
+            await asyncio.sleep(0.01)
+        self.holding -= 1
+
+
+def _break(plan: dict[str, Any], where: str) -> None:
+    if plan.get("cut") == where:
+        raise Cut
+
+
+async def _half() -> AsyncIterator[bytes]:
+    yield b'{"type": "mess'
+    raise Cut
+
+
+def _message(asked: dict[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
+    words = plan.get("words", ["ok"])
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": asked["model"],
+        "content": [{"type": "text", "text": "".join(words)}],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": plan.get("usage", USAGE),
+    }
+
+
+def _event(kind: str, **fields: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
