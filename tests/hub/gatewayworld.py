@@ -34,6 +34,11 @@ def spec(**budget: str) -> dict[str, Any]:
     }
 
 
+def compact(body: Any) -> bytes:
+    """JSON as the SDK writes it: every byte counts in what is held."""
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 def port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
@@ -113,7 +118,7 @@ class Hub:
         headers = {"authorization": f"Bearer {token or self.token()}", "anthropic-version": "2026-10-21"} | more.pop(
             "headers", {}
         )
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = body if isinstance(body, bytes) else compact(body)
         return httpx.post(
             self.sandbox + path, content=data, headers=headers, trust_env=False, timeout=PATIENCE_SECONDS, **more
         )
