@@ -61,7 +61,6 @@ class Hub:
         self.key_file = folder / "key"
         self.key_file.write_text(KEY + "\n")
         self._environment = {
-            "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(sys.path),
             "AAR_HUB_DATA_DIR": str(folder / "data"),
             "AAR_HUB_OPERATOR_TOKEN": OPERATOR,
