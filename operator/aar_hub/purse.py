@@ -25,7 +25,12 @@ def balance(tx: sa.Connection, campaign: Campaign) -> Balance:
     held = {account: micros for (entry, account), micros in sums.items() if entry == "reserve"}
     spent = sum(micros for (entry, _), micros in sums.items() if entry == "settle")
     return Balance(
-        money.parse_usd(campaign.spec.budget.limit_usd), spent, sum(held.values()), held.get(VERIFICATION, 0)
+        limit=money.parse_usd(campaign.spec.budget.limit_usd),
+        spent=spent,
+        reserved=sum(held.values()),
+        verification=held.get(VERIFICATION, 0),
+        llm_spent=sums.get(("settle", LLM), 0),
+        llm_reserved=held[LLM],
     )
 
 
@@ -40,12 +45,6 @@ def spend(tx: sa.Connection) -> Spend:
         gpu_usd=money.format_usd(paid.get("gpu", 0)),
         cpu_usd=money.format_usd(paid.get("cpu", 0)),
     )
-
-
-def llm(tx: sa.Connection) -> tuple[int, int]:
-    """(paid, held) for LLM calls."""
-    sums = _sums(tx)
-    return sums.get(("settle", LLM), 0), sums[("reserve", LLM)]
 
 
 def _sums(tx: sa.Connection) -> dict[tuple[str, str], int]:

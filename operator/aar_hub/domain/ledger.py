@@ -36,6 +36,10 @@ class Balance:
     """All reservations, the one for verification included."""
     verification: int
     """Held for verification; it never frees money for exploration while research goes on."""
+    llm_spent: int = 0
+    """The part of `spent` that LLM calls cost."""
+    llm_reserved: int = 0
+    """The part of `reserved` that LLM calls under way hold."""
 
     @property
     def free(self) -> int:

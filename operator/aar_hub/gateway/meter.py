@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -79,12 +79,23 @@ class Page:
         campaign = records.find_campaign(tx)
         if campaign is None:
             return cls(None)
-        balance, (paid, held) = purse.balance(tx, campaign), purse.llm(tx)
+        balance = purse.balance(tx, campaign)
         of_llm = campaign.spec.budget.llm_limit_usd
         limit = balance.limit if of_llm is None else money.parse_usd(of_llm)
         return cls(
-            campaign, balance.limit, limit, balance.spent, balance.reserved, balance.verification, paid, held
-        )  # fmt: skip
+            campaign,
+            balance.limit,
+            limit,
+            balance.spent,
+            balance.reserved,
+            balance.verification,
+            balance.llm_spent,
+            balance.llm_reserved,
+        )
+
+    def next(self) -> Page:
+        """The page after this one."""
+        return replace(self, opened=[], closed=[], paid=[])
 
     def open(self, opening: Opening) -> None:
         """Hold the most that a call can cost.
@@ -170,6 +181,7 @@ class Meter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="meter")
         self._waiting: list[tuple[bool, Step, asyncio.Future[None]]] = []
         self._turning: asyncio.Task[None] | None = None
+        self._last: tuple[int, Page] | None = None
 
     async def open(self, opening: Opening) -> None:
         """Hold the money of a call; back when it lies on the disk. Raises as Page.open."""
@@ -200,10 +212,15 @@ class Meter:
         self._turning = None
 
     def _page(self, steps: list[Step]) -> list[Exception | None]:
-        with self._hub.db.write() as tx:
-            page = Page.of(tx)
+        """The steps in one transaction. If nobody wrote since the last page, the purse is as that one left it, and need not be read."""
+        database, (generation, last) = self._hub.db, self._last or (-1, None)
+        self._last = None
+        with database.write() as tx:
+            page = last.next() if last is not None and database.generation == generation else Page.of(tx)
             results = [_try(step, page) for step in steps]
             page.write(tx)
+            generation = database.generation + 1
+        self._last = generation, page
         return results
 
     def stop(self) -> None:

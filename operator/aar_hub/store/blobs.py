@@ -19,6 +19,7 @@ class Blobs:
     def __init__(self, root: str) -> None:
         self._fs, self._root = fsspec.core.url_to_fs(root)
         self._fs.makedirs(self._root, exist_ok=True)
+        self._made: set[str] = set()
 
     def _path(self, address: str) -> str:
         name = address.removeprefix("sha256:")
@@ -50,7 +51,9 @@ class Blobs:
     def _write(self, path: str, data: bytes) -> None:
         parent = path.rsplit("/", 1)[0]
         draft = f"{parent}/.{secrets.token_hex(8)}"
-        self._fs.makedirs(parent, exist_ok=True)
+        if parent not in self._made:
+            self._fs.makedirs(parent, exist_ok=True)
+            self._made.add(parent)
         with self._fs.open(draft, "wb") as file:
             file.write(data)
         self._fs.mv(draft, path)

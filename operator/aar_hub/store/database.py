@@ -24,6 +24,8 @@ class Database:
         self._engine = sa.create_engine(url)
         self._sqlite = self._engine.dialect.name == "sqlite"
         self._writer = threading.Lock()
+        self.generation = 0
+        """Goes up with every transaction that may have written: who read something in one `write` knows in the next whether it still holds."""
         if self._sqlite:
             sa.event.listen(self._engine, "connect", _configure_sqlite)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
@@ -44,6 +46,7 @@ class Database:
                 if not self._sqlite:
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
                 yield connection
+                self.generation += 1
 
     def close(self) -> None:
         """Close every connection."""
