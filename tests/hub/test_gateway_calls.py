@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import socketserver
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
@@ -355,6 +357,42 @@ def test_the_key_is_read_again_and_appears_nowhere(hub: Hub, provider: Provider)
     records = [hub.ask("GET", f"/v1/operator/llm/calls/{one['number']}").text for one in hub.settled(1)]
     said = [told, *records, hub.log.read_text(), *map(str, hub.rows("select * from llm_calls"))]
     assert not any(key in text for text in said for key in (KEY, "sk-rotated-key"))
+
+
+class OneAnswerEach(socketserver.StreamRequestHandler):
+    """Says that the connection stays open, and closes it when the next request comes: what an idle limit looks like from here."""
+
+    def handle(self) -> None:
+        self.rfile.read(self._length())
+        body = json.dumps({"type": "message", "usage": {"input_tokens": 1, "output_tokens": 1}}).encode()
+        self.wfile.write(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        self.rfile.readline()
+
+    def _length(self) -> int:
+        length = 0
+        while (line := self.rfile.readline()).strip():
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        return length
+
+
+def test_a_connection_that_the_provider_has_closed_costs_no_call(tmp_path: Path) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), OneAnswerEach) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hub = Hub(tmp_path, f"http://127.0.0.1:{server.server_address[1]}")
+        try:
+            hub.open(spec())
+            assert [hub.post(ask()).status_code for _ in range(3)] == [200, 200, 200]
+            server.shutdown()
+            server.server_close()
+            answer = until(lambda: (found := hub.post(ask())).status_code != 200 and found)
+            assert answer.status_code == 502
+            assert "cannot be reached" in answer.text
+        finally:
+            hub.stop(signal.SIGKILL)
 
 
 def test_no_key_no_call(provider: Provider, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -171,6 +171,8 @@ _CLOSE = (
     .values({name: sa.bindparam(name) for name in _COLUMNS})
 )
 Step = Callable[[Page], None]
+Waiting = tuple[bool, Step, asyncio.Future[None]]
+"""(opens, step, what its caller waits for)."""
 
 
 class Meter:
@@ -179,7 +181,7 @@ class Meter:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="meter")
-        self._waiting: list[tuple[bool, Step, asyncio.Future[None]]] = []
+        self._waiting: list[Waiting] = []
         self._turning: asyncio.Task[None] | None = None
         self._last: tuple[int, Page] | None = None
 
@@ -199,23 +201,30 @@ class Meter:
         await done
 
     async def _turn(self) -> None:
-        """Pages until nobody waits; what closes comes first, since it frees money for what opens."""
+        """Pages until nobody waits; what closes comes first, since it frees money for what opens.
+
+        Callers go on before the disk has synced: what a page holds survives a kill at once, and a failure of the machine some
+        milliseconds later, which is less than a call takes to reach the provider and to cost anything there.
+        """
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch, self._waiting = sorted(self._waiting, key=lambda one: one[0]), []
             try:
-                results = await loop.run_in_executor(self._thread, self._page, [step for _, step, _ in batch])
+                await loop.run_in_executor(self._thread, self._work, loop, batch)
             except Exception as error:  # noqa: BLE001  whatever the database says, each of these callers has to hear it
-                results = [error] * len(batch)
-            for (_, _, done), result in zip(batch, results, strict=True):
-                _tell(done, result)
+                _tell(batch, [error] * len(batch))
         self._turning = None
+
+    def _work(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting]) -> None:
+        results = self._page([step for _, step, _ in batch])
+        loop.call_soon_threadsafe(_tell, batch, results)
+        self._hub.db.sync()
 
     def _page(self, steps: list[Step]) -> list[Exception | None]:
         """The steps in one transaction. If nobody wrote since the last page, the purse is as that one left it, and need not be read."""
         database, (generation, last) = self._hub.db, self._last or (-1, None)
         self._last = None
-        with database.write() as tx:
+        with database.write_ahead() as tx:
             page = last.next() if last is not None and database.generation == generation else Page.of(tx)
             results = [_try(step, page) for step in steps]
             page.write(tx)
@@ -236,13 +245,10 @@ def _try(step: Step, page: Page) -> Exception | None:
     return None
 
 
-def _tell(done: asyncio.Future[None], result: Exception | None) -> None:
-    if done.cancelled():
-        return
-    if result is None:
-        done.set_result(None)
-    else:
-        done.set_exception(result)
+def _tell(batch: list[Waiting], results: Sequence[Exception | None]) -> None:
+    for (_, _, done), result in zip(batch, results, strict=True):
+        if not done.done():
+            done.set_result(None) if result is None else done.set_exception(result)
 
 
 def settle_lost(hub: Hub) -> int:

@@ -22,6 +22,9 @@ OVERLOADED = 529
 RELAYED = frozenset({400, 404, 413, 422, 429, OVERLOADED})
 """Refusals that are the caller's to read. Others (a bad key, an unpaid bill, a crash) are between the hub and the provider."""
 
+STALE = (aiohttp.ClientOSError, aiohttp.ClientConnectionResetError, aiohttp.ServerDisconnectedError)
+"""A connection kept from an earlier call that the provider closed as this one was sent: tried once more, on another one."""
+
 
 class Upstream:
     """Connections to the provider, opened on first use within the running loop."""
@@ -42,17 +45,18 @@ class Upstream:
         # Identity, so that the meter reads what the caller reads.
         out |= {"authorization": f"Bearer {self.key.read()}", "accept-encoding": "identity", "user-agent": "aar-hub"}
         try:
-            return await self._open().post(
-                self._settings.provider_url + path,
-                data=body,
-                headers=out,
-                allow_redirects=False,
-                proxy=self._settings.provider_proxy,
-            )
+            try:
+                return await self._post(path, out, body)
+            except STALE:
+                return await self._post(path, out, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UpstreamFault(
                 f"The provider cannot be reached ({type(error).__name__}): nothing was charged; try again."
             ) from error
+
+    async def _post(self, path: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
+        url, proxy = self._settings.provider_url + path, self._settings.provider_proxy
+        return await self._open().post(url, data=body, headers=headers, allow_redirects=False, proxy=proxy)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,13 +41,39 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that may write; one at a time, so that a check and the write it allows are one step."""
-        with self._writer, self._engine.connect() as plain:
-            connection = plain.execution_options(aar_write=True)
-            with connection.begin():
-                if not self._sqlite:
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+        with self._writer, self._engine.connect() as plain, self._writing(plain) as connection:
+            yield connection
+
+    @contextmanager
+    def write_ahead(self) -> Iterator[sa.Connection]:
+        """A `write` that does not wait for SQLite's disk: once it ends it survives the death of this process, and that of the machine after `sync`."""
+        if not self._sqlite:
+            with self.write() as connection:
                 yield connection
-                self.generation += 1
+            return
+        with self._writer, self._engine.connect() as plain:
+            driver: Any = plain.connection.dbapi_connection
+            driver.execute("PRAGMA synchronous=NORMAL")  # before the transaction: within one it has no effect
+            try:
+                with self._writing(plain) as connection:
+                    yield connection
+            finally:
+                driver.execute("PRAGMA synchronous=FULL")
+
+    @contextmanager
+    def _writing(self, plain: sa.Connection) -> Iterator[sa.Connection]:
+        connection = plain.execution_options(aar_write=True)
+        with connection.begin():
+            if not self._sqlite:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+            yield connection
+            self.generation += 1
+
+    def sync(self) -> None:
+        """Bring to the disk what `write_ahead` has written: it lies at the end of the write-ahead log."""
+        if self._sqlite and self._engine.url.database:
+            with open(f"{self._engine.url.database}-wal", "rb") as log:
+                os.fdatasync(log.fileno())
 
     def close(self) -> None:
         """Close every connection."""
