@@ -69,8 +69,12 @@ class Exchange:
         except Exception:  # an own fault must not leave the caller waiting, nor the money held
             LOG.exception("a call of %s failed", self._opening.caller.subject)
             self._tell(UpstreamFault("The hub failed at this call: its log says why; try again."))
-        self._end()
-        await self._pay(outcome, status, runs)
+        try:
+            await self._pay(outcome, status, runs)
+        finally:
+            # Only now: a caller cannot ask again on this connection before its last call is paid, so that unpaid calls never pile up.
+            self._ended = True
+            self._news.set()
 
     async def _listen(self, answer: aiohttp.ClientResponse) -> tuple[str, list[Tokens]]:
         """(outcome, runs) of an answer, passed on as it comes or, if it is no stream, once it is whole."""
@@ -117,10 +121,6 @@ class Exchange:
         if not self.head.done():
             self.head.set_exception(error)
             self.head.exception()  # read here, too: a caller that is gone never does
-
-    def _end(self) -> None:
-        self._ended = True
-        self._news.set()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The answer's bytes as they come. However slowly they are taken, the provider is never kept waiting."""
