@@ -184,6 +184,9 @@ class Meter:
         self._waiting: list[Waiting] = []
         self._turning: asyncio.Task[None] | None = None
         self._last: tuple[int, Page] | None = None
+        # A thread of its own: the next page need not wait for the disk.
+        self._syncer = ThreadPoolExecutor(1, thread_name_prefix="sync")
+        self._unsynced = False
 
     async def open(self, opening: Opening) -> None:
         """Hold the money of a call; back when it lies on the disk. Raises as Page.open."""
@@ -218,6 +221,12 @@ class Meter:
     def _work(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting]) -> None:
         results = self._page([step for _, step, _ in batch])
         loop.call_soon_threadsafe(_tell, batch, results)
+        if not self._unsynced:  # else a sync that has not begun will take these rows along
+            self._unsynced = True
+            self._syncer.submit(self._sync)
+
+    def _sync(self) -> None:
+        self._unsynced = False
         self._hub.db.sync()
 
     def _page(self, steps: list[Step]) -> list[Exception | None]:
@@ -233,8 +242,9 @@ class Meter:
         return results
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the threads."""
         self._thread.shutdown()
+        self._syncer.shutdown()
 
 
 def _try(step: Step, page: Page) -> Exception | None:
