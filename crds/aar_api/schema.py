@@ -90,7 +90,16 @@ def _plain(node: Any, defs: Schema) -> Any:
         plain["properties"] = {name: _plain(value, defs) for name, value in node["properties"].items()}
     if plain.get("default") in ([], {}) and plain.get("type") == "array":
         plain.pop("default")
+    if "default" in plain:
+        plain["default"] = _without_nulls(plain["default"])
     return plain
+
+
+def _without_nulls(value: Any) -> Any:
+    """A default as an API server takes it: an absent optional field is left out, not null."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_nulls(item) for key, item in value.items() if item is not None}
 
 
 _DROPPED = ("title", "$defs", "additionalProperties_", "discriminator")
