@@ -80,6 +80,9 @@ class Exp:
     deadline: int
     reserved: int
     cost: int
+    cpu_seconds: float
+    gpu_seconds: float
+    run_seconds: float
     job: dict[str, Any] | None
     duplicate_of: str | None
     audit: Any

@@ -53,7 +53,13 @@ def _pay(tx: sa.Connection, hub: Hub, exp: Exp, settlement: Settlement) -> None:
     to_verification = verifying and verifies(exp, records.task(tx, exp.task))
     purse.settle(tx, exp.name, exp.reserved, cpu, gpu, to_verification=to_verification)
     job = {"name": settlement.job_name, "uid": settlement.job_uid, "image": settlement.image}
-    records.change(tx, exp.name, cost=cpu + gpu, job=job, ended=Hub.now())
+    held = sum(one.seconds for one in settlement.indexes)
+    used = {
+        "cpu_seconds": held * float(ledger.cores(resources.cpu)),
+        "gpu_seconds": held * resources.gpus,
+        "run_seconds": max((one.seconds for one in settlement.indexes), default=0.0),
+    }
+    records.change(tx, exp.name, cost=cpu + gpu, job=job, ended=Hub.now(), **used)
 
 
 def _note_missing(tx: sa.Connection, exp: Exp, settlement: Settlement) -> None:

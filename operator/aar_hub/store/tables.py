@@ -78,6 +78,9 @@ experiments = Table(
     Column("deadline", Integer, nullable=False),
     Column("reserved", BigInteger, nullable=False, default=0),
     Column("cost", BigInteger, nullable=False, default=0),
+    Column("cpu_seconds", Float, nullable=False, default=0.0),
+    Column("gpu_seconds", Float, nullable=False, default=0.0),
+    Column("run_seconds", Float, nullable=False, default=0.0),  # of the longest seed
     Column("job", JSON),
     Column("duplicate_of", String(63)),
     Column("audit", String(16)),
