@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from helm.apiserver import Api, Server
+
+from helm import charttools
+
+
+@pytest.fixture(scope="session", autouse=True)
+def helm() -> None:
+    """Everything here renders the chart."""
+    try:
+        charttools.helm_path()
+    except charttools.NoHelm as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """An API server of the module's own: policies and kinds are for a whole cluster."""
+    if not os.environ.get("KUBEBUILDER_ASSETS"):  # noqa: TID251  says where programs are on this machine
+        pytest.skip("KUBEBUILDER_ASSETS is not set: name a folder with etcd and kube-apiserver")
+    server = Server(tmp_path_factory.mktemp("apiserver"))
+    try:
+        yield server.api
+    finally:
+        server.stop()

@@ -1,0 +1,217 @@
+"""What the chart renders, what its schema refuses, and that the files made from code are current."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from aar_api import schema
+from dashboards import __main__ as dashboards
+from helm.charttools import CHART, ROOT, only, render, run
+
+VALUE_FILES = sorted((CHART / "ci").glob("*.yaml"))
+EVERYTHING = CHART / "ci" / "everything-values.yaml"
+
+
+@pytest.mark.parametrize("values", [None, *VALUE_FILES], ids=["defaults", *(path.stem for path in VALUE_FILES)])
+def test_lint(values: Path | None) -> None:
+    done = run("lint", "--strict", CHART, *([] if values is None else ["--values", values]))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+REFUSED = {
+    "a word for a number": ("operator: {replicas: two}", "/operator/replicas"),
+    "no replica": ("operator: {replicas: 0}", "minimum: got 0, want 1"),
+    "a typing error": ("operator: {replica: 3}", "'replica' not allowed"),
+    "an unknown part": ("webhook: {enabled: true}", "'webhook' not allowed"),
+    "the key itself": ("provider: {apiKey: sk-1}", "'apiKey' not allowed"),
+    "a price that is no text": ("prices: {gpu: 2.5}", "/prices/gpu"),
+    "a price with a sign": ('prices: {gpu: "$2.50"}', "/prices/gpu"),
+    "a digest too short": ("images: {lab: {repository: lab, digest: sha256:00}}", "/images/lab/digest"),
+    "an image without a name": ('images: {lab: {repository: ""}}', "/images/lab/repository"),
+    "a pull policy": ("images: {pullPolicy: Sometimes}", "/images/pullPolicy"),
+    "a volume that sandboxes may not mount": (
+        "models: {dir: /m, volume: {hostPath: {path: /}}}",
+        "'hostPath' not allowed",
+    ),
+    "a volume without a folder": ("models: {volume: {image: {reference: x}}}", "/models/dir"),
+    "more seeds than a status holds": ("admission: {ceilings: {seeds: 33}}", "/admission/ceilings/seeds"),
+    "a ceiling that there is not": ("admission: {namespaceCeilings: {a: {agents: 3}}}", "'agents' not allowed"),
+    "a user that would end the expression": ('admission: {operatorUsers: ["x\']"]}', "/admission/operatorUsers/0"),
+    "a limit of a namespace": ("namespaceLimits: {team: {usdPerMonth: 5}}", "/namespaceLimits/team/usdPerMonth"),
+    "a probe without a port": ("isolation: {probeTargets: [1.1.1.1]}", "/isolation/probeTargets/0"),
+    "no probe": ("isolation: {probeTargets: []}", "/isolation/probeTargets"),
+    "a way to uninstall": ("uninstall: {campaigns: Forget}", "'Refuse', 'Delete'"),
+    "a share above one": (
+        "metrics: {prometheusRule: {budgetUsedRatio: 90}}",
+        "/metrics/prometheusRule/budgetUsedRatio",
+    ),
+    "an account nobody names": ("serviceAccount: {create: false}", "serviceAccount.name has to name an account"),
+}
+
+
+@pytest.mark.parametrize(("values", "told"), REFUSED.values(), ids=REFUSED)
+def test_values_refused(tmp_path: Path, values: str, told: str) -> None:
+    (tmp_path / "values.yaml").write_text(values)
+    done = run("template", "aar", CHART, "--values", tmp_path / "values.yaml")
+    assert done.returncode != 0
+    assert told in done.stderr
+
+
+def test_every_value_has_a_place_in_the_schema() -> None:
+    """The defaults name every switch, so that `helm show values` is the reference."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    described = json.loads((CHART / "values.schema.json").read_text())["properties"]
+    assert set(described) - {"global"} == set(values)
+    for name, part in described.items():
+        if part.get("additionalProperties") is False:
+            assert set(part["properties"]) == set(values[name]), name
+
+
+def test_files_made_from_code_are_current() -> None:
+    assert schema.stale(CHART / "files" / "crds") == []
+    assert dashboards.stale(CHART / "dashboards") == []
+
+
+def test_the_operator_is_restricted() -> None:
+    objects = render()
+    for kind in ("Deployment", "Job"):
+        pod = only(objects, kind)["spec"]["template"]["spec"]
+        container = pod["containers"][0]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    deployment = only(objects, "Deployment")
+    assert deployment["spec"]["replicas"] == 2
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+
+
+def _environment(*arguments: str | Path) -> dict[str, str]:
+    container = only(render(*arguments), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    return {one["name"]: one.get("value", "") for one in container["env"]}
+
+
+def test_images() -> None:
+    zeros = f"sha256:{'0' * 64}"
+    given = _environment(
+        *(
+            "--set",
+            "images.registry=r.example.com",
+            "--set",
+            f"images.agent.digest={zeros}",
+            "--set",
+            "images.lab.tag=v2",
+        )
+    )
+    assert given["AAR_IMAGE_HUB"] == "r.example.com/aar-operator:0.1.0"
+    assert given["AAR_IMAGE_AGENT"] == f"r.example.com/aar-agent@{zeros}"
+    assert given["AAR_IMAGE_LAB"] == "r.example.com/aar-lab:v2"
+
+
+def test_values_reach_the_operator() -> None:
+    given = _environment("--values", EVERYTHING)
+    values = yaml.safe_load(EVERYTHING.read_text())
+    assert json.loads(given["AAR_GPU_TOLERATIONS"]) == values["sandbox"]["gpuTolerations"]
+    assert json.loads(given["AAR_SANDBOX_LIMITS"]) == values["sandbox"]["limits"]
+    assert json.loads(given["AAR_MODEL_VOLUME"]) == values["models"]["volume"]
+    assert json.loads(given["AAR_NAMESPACE_LIMITS"]) == values["namespaceLimits"]
+    assert given["AAR_RUNTIME_CLASS"] == "gvisor"
+    assert given["AAR_CLUSTER_QUEUE"] == "research"
+    assert _environment("--set", "operator.jobTTLSeconds=0")["AAR_JOB_TTL_SECONDS"] == "0"
+
+
+OUTSIDE = {"AAR_HUB_URL_TEMPLATE"}
+"""For an operator that runs outside the cluster, which a chart does not start."""
+
+
+def test_settings_are_the_ones_that_the_operator_reads() -> None:
+    page = ROOT / "docs" / "operator-settings.md"
+    if not page.exists():
+        pytest.skip("docs/operator-settings.md comes with the operator's Kubernetes home")
+    documented = set(re.findall(r"^\| `(AAR_\w+)`", page.read_text(), re.M))
+    assert set(_environment("--values", EVERYTHING)) == documented - OUTSIDE
+
+
+def _granted(objects: list[dict]) -> set[tuple[str, str, str, str]]:
+    """(scope, group, resource, verb) of every rule that is the operator's."""
+    found = set()
+    for kind, scope in (("ClusterRole", "cluster"), ("Role", "own namespace")):
+        for rule in only(objects, kind, "aar-operator")["rules"]:
+            for group in rule["apiGroups"]:
+                found |= {(scope, group, resource, verb) for resource in rule["resources"] for verb in rule["verbs"]}
+    return found
+
+
+def _documented(text: str) -> set[tuple[str, str, str, str]]:
+    found = set()
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split("|")]
+        if len(cells) == 5 and cells[0].startswith(("cluster", "own namespace")):
+            scope, group, resources, verbs, why = cells
+            assert why, line
+            core = "" if group == "core" else group
+            found |= {(scope.split(",")[0], core, r, v) for r in resources.split(", ") for v in verbs.split(", ")}
+    return found
+
+
+def test_the_operators_rules_are_the_documented_ones() -> None:
+    granted = _granted(render("--set", "kueue.clusterQueue=research"))
+    assert granted == _documented((ROOT / "docs" / "rbac.md").read_text())
+    assert _granted(render()) == {one for one in granted if one[1] != "kueue.x-k8s.io"}
+
+
+def test_no_rule_is_a_way_up() -> None:
+    for one in render("--values", EVERYTHING):
+        if one["kind"] in ("ClusterRole", "Role"):
+            for rule in one["rules"]:
+                assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+                assert not {"bind", "escalate", "impersonate"} & set(rule["verbs"])
+                assert not {"pods/exec", "nodes", "clusterroles", "roles", "rolebindings"} & set(rule["resources"])
+
+
+@pytest.mark.parametrize(
+    ("role", "label"), [("viewer", "view"), ("editor", "edit"), ("editor", "admin")], ids=["view", "edit", "admin"]
+)
+def test_roles_of_people_aggregate(role: str, label: str) -> None:
+    name = f"rbac.authorization.k8s.io/aggregate-to-{label}"
+    assert only(render(), "ClusterRole", f"aar-{role}")["metadata"]["labels"][name] == "true"
+    assert name not in only(render("--set", "rbac.aggregate=false"), "ClusterRole", f"aar-{role}")["metadata"]["labels"]
+
+
+def test_crds_stay_unless_the_values_say_otherwise() -> None:
+    for arguments, kept in (((), True), (("--set", "crds.keep=false"), False)):
+        crds = [one for one in render(*arguments) if one["kind"] == "CustomResourceDefinition"]
+        assert len(crds) == 2
+        assert all(("helm.sh/resource-policy" in one["metadata"].get("annotations", {})) is kept for one in crds)
+
+
+def test_dashboards_are_loaded() -> None:
+    pages = [one for one in render("--values", EVERYTHING) if one["metadata"]["labels"].get("grafana_dashboard") == "1"]
+    files = {name: json.loads(text) for one in pages for name, text in one["data"].items()}
+    assert set(files) == {"aar-campaign.json", "aar-fleet.json"}
+    for page in files.values():
+        ids = [panel["id"] for panel in page["panels"]]
+        assert len(ids) == len(set(ids))
+        for panel in page["panels"]:
+            letters = [target["refId"] for target in panel.get("targets", [])]
+            assert len(letters) == len(set(letters))
+
+
+def test_notes_say_what_comes_next(tmp_path: Path) -> None:
+    done = run("install", "aar", CHART, "--namespace", "aar-system", "--dry-run=client")
+    assert done.returncode == 0, done.stderr
+    assert "kubectl -n research apply -f examples/quickstart.yaml" in done.stdout
+    assert "No provider key is set" in done.stdout
+    assert "sandbox.runtimeClassName is empty" in done.stdout
+    quiet = run("install", "aar", CHART, "--dry-run=client", "--values", EVERYTHING)
+    assert "No provider key" not in quiet.stdout
+    assert "uninstall.campaigns is Delete" in quiet.stdout
