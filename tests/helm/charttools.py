@@ -86,5 +86,8 @@ def only(objects: list[dict], kind: str, name: str | None = None) -> dict:
 
 
 if __name__ == "__main__":
-    program = helm_path()
+    try:
+        program = helm_path()
+    except NoHelm as reason:
+        sys.exit(str(reason))
     os.execv(program, [str(program), *sys.argv[1:]])
