@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 PIP_EXTRA := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX),)
 
-.PHONY: install demo test test-slow test-all check crds bench clean
+.PHONY: install demo test test-slow test-all check crds dashboards bench clean
 
 install: $(VENV)/.installed
 
@@ -41,9 +41,16 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m aar_api.schema --check crds
+	$(BIN)/python -m aar_api.schema --check helm/aar/files/crds
+	PYTHONPATH=helm $(BIN)/python -m dashboards --check helm/aar/dashboards
+	$(BIN)/python tests/helm/charttools.py lint --strict --quiet helm/aar
 
 crds: install
 	$(BIN)/python -m aar_api.schema crds
+	$(BIN)/python -m aar_api.schema helm/aar/files/crds
+
+dashboards: install
+	PYTHONPATH=helm $(BIN)/python -m dashboards helm/aar/dashboards
 
 clean:
 	rm -rf $(VENV) demo
