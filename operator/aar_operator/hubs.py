@@ -69,8 +69,15 @@ class Hub:
         if answer.status_code >= 500:
             raise HubDown(f"The hub at {self._client.base_url} answered {answer.status_code}: its log says why.")
         if answer.is_error:
-            raise HubRefused(answer.status_code, _error(answer))
+            raise self._refusal(answer)
         return answer
+
+    def _refusal(self, answer: httpx.Response) -> HubError:
+        """What the hub said; an answer in another shape is a proxy's or a stranger's, so the hub itself is not there yet."""
+        try:
+            return HubRefused(answer.status_code, ErrorBody.model_validate_json(answer.content))
+        except ValueError:
+            return HubDown(f"Not the hub but something else at {self._client.base_url} answered {answer.status_code}.")
 
     async def open(self, opening: CampaignOpening) -> None:
         """Hand the campaign over. Raises HubRefused with a condition reason if it cannot be run."""
@@ -112,10 +119,3 @@ class Hub:
     async def report(self) -> Report:
         """Everything a person reads at the end."""
         return Report.model_validate_json((await self._call("GET", "/v1/operator/report")).content)
-
-
-def _error(answer: httpx.Response) -> ErrorBody:
-    try:
-        return ErrorBody.model_validate_json(answer.content)
-    except ValueError:
-        return ErrorBody(reason="Unreadable", message=f"The hub answered {answer.status_code} without an explanation.")
