@@ -25,7 +25,7 @@ def build() -> dashboard.Dashboard:
             every=".*",
         )
     )
-    for add in (_summary, _science, _money, _experiments, _researchers):
+    for add in (_summary, _science, _money, _llm, _experiments, _researchers):
         add(page)
     return page
 
@@ -104,6 +104,16 @@ def _money(page: dashboard.Dashboard) -> None:
             "Compute", compute, "none", "Cores and GPUs held on average, entered when an experiment ends.", stacked=True
         )
     )
+
+
+def _llm(page: dashboard.Dashboard) -> None:
+    page.with_row(dashboard.Row("LLM"))
+    tokens = f"sum by (kind) (rate(aar_llm_tokens_total{{{HUB}}}[$__rate_interval]))"
+    page.with_panel(graph("Tokens", [(tokens, "{{kind}}")], "none", "Tokens a second, as the provider counts them."))
+    calls = f"sum by (outcome) (rate(aar_llm_calls_total{{{HUB}}}[$__rate_interval]))"
+    page.with_panel(graph("Calls", [(calls, "{{outcome}}")], "reqps", "Calls that the gateway passed on."))
+    cost = f"sum by (model) (aar_llm_cost_usd_total{{{HUB}}})"
+    page.with_panel(graph("Cost by model", [(cost, "{{model}}")], "currencyUSD", "Settled.", stacked=True))
 
 
 def _experiments(page: dashboard.Dashboard) -> None:

@@ -319,6 +319,12 @@ def _until_refused(cluster: Api, manifest: dict) -> None:
         time.sleep(0.2)
 
 
+def test_operator_may_delete_what_is_its_own(cluster: Api) -> None:
+    assert cluster.create(secret("one-1234-hub"), user=OPERATOR).is_success
+    assert cluster.call("DELETE", "/api/v1/namespaces/one-1234-hub/secrets/token", user=OPERATOR).is_success
+    assert cluster.call("DELETE", "/api/v1/namespaces/one-1234-hub", user=OPERATOR, dryRun="All").is_success
+
+
 def test_operator_may_not_touch_a_foreign_namespace(cluster: Api) -> None:
     for method, path, body in [
         ("PATCH", "/api/v1/namespaces/team-a", {"metadata": {"labels": OURS}}),

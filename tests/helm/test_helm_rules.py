@@ -33,7 +33,9 @@ def scored(seconds: int) -> dict[str, str]:
 
 BEGUN = {f"aar_research_start_timestamp_seconds{{{OWN}}}": "0x400"}
 FAILING = {'aar_reconcile_total{namespace="aar-system", kind="Experiment", result="error"}': "0+1x400"}
+REFUSED = {'aar_reconcile_total{namespace="aar-system", kind="Experiment", result="cluster"}': "0+1x400"}
 WORKING = {'aar_reconcile_total{namespace="aar-system", kind="Experiment", result="ok"}': "0+1x400"}
+LLM = f'aar_llm_calls_total{{{OWN}, model="m", outcome="%s"}}'
 HUB = 'up{job="aar-system/aar-hubs", namespace="one-1234-hub"}'
 
 # Alert, series by minute, minute of the question, whether it fires.
@@ -50,12 +52,15 @@ CASES = {
     "nothing scored, and nothing expected": ("AarNothingScored", stage("verifying") | BEGUN | scored(6000), 300, False),
     "suspect": ("AarSuspectResult", {f'aar_audited_experiments{{{OWN}, verdict="Suspect"}}': "1x400"}, 1, True),
     "clean": ("AarSuspectResult", {f'aar_audited_experiments{{{OWN}, verdict="Clean"}}': "1x400"}, 1, False),
+    "LLM calls fail": ("AarLlmCallsFail", {LLM % "fault": "0+3x400", LLM % "answered": "0+2x400"}, 30, True),
+    "some LLM calls fail": ("AarLlmCallsFail", {LLM % "fault": "0+2x400", LLM % "answered": "0+3x400"}, 30, False),
     "hub down": ("AarHubDown", {HUB: "0x400"}, 6, True),
     "hub restarts": ("AarHubDown", {HUB: "1 1 0 0 1x400"}, 10, False),
     "no operator": ("AarOperatorDown", {}, 6, True),
     "operator down": ("AarOperatorDown", {ALIVE: "0x400"}, 6, True),
     "operator up": ("AarOperatorDown", {ALIVE: "1x400"}, 6, False),
     "reconcile errors": ("AarReconcileErrors", FAILING | WORKING, 30, True),
+    "reconciles that the API server refuses": ("AarReconcileErrors", REFUSED, 30, True),
     "reconciles": ("AarReconcileErrors", WORKING, 30, False),
 }
 
@@ -84,7 +89,7 @@ def test_rules_parse(promtool: str, tmp_path: Path) -> None:
         [promtool, "check", "rules", rules(tmp_path, "--values", own)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "8 rules found" in done.stdout
+    assert "9 rules found" in done.stdout
 
 
 @pytest.mark.parametrize(("alert", "series", "minute", "fires"), CASES.values(), ids=CASES)

@@ -56,6 +56,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 runAsNonRoot: true
 runAsUser: 65532
 runAsGroup: 65532
+fsGroup: 65532
 seccompProfile:
   type: RuntimeDefault
 {{- end }}
@@ -67,12 +68,15 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{- /* An environment variable that is left out where its value says nothing: (list "NAME" value). */ -}}
+{{- /* An environment variable, left out where its value says nothing: (list "NAME" value). Lists and maps become JSON. */ -}}
 {{- define "aar.variable" -}}
 {{- $value := index . 1 }}
 {{- if $value }}
+{{- if or (kindIs "map" $value) (kindIs "slice" $value) }}
+{{- $value = toJson $value }}
+{{- end }}
 - name: {{ index . 0 }}
-  value: {{ (kindIs "string" $value | ternary $value (kindIs "map" $value | or (kindIs "slice" $value) | ternary (toJson $value) (toString $value))) | quote }}
+  value: {{ toString $value | quote }}
 {{- end }}
 {{- end }}
 
@@ -95,6 +99,10 @@ capabilities:
   (list "AAR_CACHE_DIR" $v.cache.url)
   (list "AAR_MODEL_DIR" $v.models.dir)
   (list "AAR_MODEL_VOLUME" $v.models.volume)
+  (list "AAR_PROVIDER_URL" $v.provider.url)
+  (list "AAR_PROVIDER_KEY_FILE" (ternary (printf "/etc/aar/provider/%s" $v.provider.key) "" (ne $v.provider.existingSecret "")))
+  (list "AAR_PROVIDER_PROXY" $v.provider.proxy)
+  (list "AAR_PROVIDER_CA_FILE" (ternary (printf "/etc/aar/ca/%s" $v.provider.caKey) "" (ne $v.provider.caConfigMap "")))
   (list "AAR_WORKERS" $v.operator.workers)
   (list "AAR_RELIST_SECONDS" $v.operator.relistSeconds)
   (list "AAR_METRICS_PORT" $v.operator.port)
