@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,10 @@ def test_every_object_is_valid(cluster: Api, values: Path | None) -> None:
         assert answer.is_success, f"{one['kind']} {one['metadata']['name']}: {answer.text}"
 
 
-def _helm(api: Api, *arguments: str | Path) -> str:
+def _helm(api: Api, *arguments: str | Path, ok: bool = True) -> str:
     done = run(*arguments, "--namespace", "aar-life", kubeconfig=api.kubeconfig)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert (done.returncode == 0) is ok, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 CAMPAIGN = {
@@ -54,6 +55,41 @@ CAMPAIGN = {
     "spec": {"task": {"name": "chat"}, "budget": {"limitUSD": "1.00"}},
 }
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/researchcampaigns.aar.dev"
+JOB = "/apis/batch/v1/namespaces/aar-life/jobs/aar-uninstall"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/aar-life/deployments"
+TIME = "2026-01-01T00:00:00Z"
+ENDS = {
+    "Failed": {"failed": 1},
+    "Complete": {"succeeded": 1, "completionTime": TIME},
+}
+BEFORE = {"Failed": "FailureTarget", "Complete": "SuccessCriteriaMet"}
+
+
+def _uninstall(api: Api, hook: str) -> str:
+    """Uninstall while the test plays the Job controller, which nothing here runs: the hook ends as told.
+
+    What is in the hook is run by tests/helm/test_helm_uninstall.py.
+    """
+    ended = [
+        {"type": one, "status": "True", "reason": "Test", "lastTransitionTime": TIME} for one in (BEFORE[hook], hook)
+    ]
+    status = {"status": {"startTime": TIME, "conditions": ended, **ENDS[hook]}}
+    stop = threading.Event()
+
+    def controller() -> None:
+        while not stop.wait(0.2):
+            job = api.call("GET", JOB)
+            if job.is_success and not job.json()["status"].get("conditions"):
+                answer = api.call("PATCH", f"{JOB}/status", status)
+                assert answer.is_success, answer.text
+
+    thread = threading.Thread(target=controller)
+    thread.start()
+    try:
+        return _helm(api, "uninstall", "aar", "--timeout", "60s", ok=hook == "Complete")
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_install_upgrade_uninstall_install(cluster: Api) -> None:
@@ -66,10 +102,13 @@ def test_install_upgrade_uninstall_install(cluster: Api) -> None:
     _helm(cluster, "upgrade", "aar", CHART, "--force-conflicts")
     assert cluster.call("GET", CRD).json()["spec"] == made["spec"]
     assert cluster.apply(CAMPAIGN).is_success
-    # Hooks are pods, and nothing here runs pods: tests/helm/test_helm_uninstall.py runs what is in them.
-    _helm(cluster, "uninstall", "aar", "--no-hooks")
+    _uninstall(cluster, "Failed")
+    assert len(cluster.call("GET", DEPLOYMENTS).json()["items"]) == 1
+    _helm(cluster, "rollback", "aar")
+    assert "STATUS: deployed" in _helm(cluster, "status", "aar")
+    _uninstall(cluster, "Complete")
+    assert cluster.call("GET", DEPLOYMENTS).json()["items"] == []
     path = "/apis/aar.dev/v1alpha1/namespaces/aar-life/researchcampaigns/kept"
     assert cluster.call("GET", path).is_success
-    assert cluster.call("GET", "/apis/apps/v1/namespaces/aar-life/deployments").json()["items"] == []
     _helm(cluster, "install", "aar", CHART)
     assert cluster.call("GET", path).is_success
