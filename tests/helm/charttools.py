@@ -71,11 +71,21 @@ def run(*arguments: str | Path, kubeconfig: Path | None = None) -> subprocess.Co
     return subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
 
 
+class Strict(yaml.SafeLoader):
+    """Refuses a key that stands twice in a map: parsers differ in which of them holds."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key) for key, _ in node.value]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        assert not twice, f"{', '.join(twice)} stands twice{node.start_mark}"
+        return super().construct_mapping(node, deep)
+
+
 def render(*arguments: str | Path) -> list[dict]:
     """Objects of `helm template` in namespace aar-system, hooks included."""
     done = run("template", "aar", CHART, "--namespace", "aar-system", *arguments)
     assert done.returncode == 0, done.stderr
-    return [one for one in yaml.safe_load_all(done.stdout) if one]
+    return [one for one in yaml.load_all(done.stdout, Strict) if one]
 
 
 def only(objects: list[dict], kind: str, name: str | None = None) -> dict:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 from aar_api import schema
+from aar_api.campaign import parse
+from aar_operator.manifests import hub
+from aar_operator.settings import Settings
 from dashboards import __main__ as dashboards
 from helm.charttools import CHART, ROOT, only, render, run
 
@@ -43,6 +46,7 @@ REFUSED = {
     "a user that would end the expression": ('admission: {operatorUsers: ["x\']"]}', "/admission/operatorUsers/0"),
     "a limit of a namespace": ("namespaceLimits: {team: {usdPerMonth: 5}}", "/namespaceLimits/team/usdPerMonth"),
     "a probe without a port": ("isolation: {probeTargets: [1.1.1.1]}", "/isolation/probeTargets/0"),
+    "a label of the chart's": ("commonLabels: {app.kubernetes.io/name: mine}", "propertyName 'app.kubernetes.io/name'"),
     "no probe": ("isolation: {probeTargets: []}", "/isolation/probeTargets"),
     "a way to uninstall": ("uninstall: {campaigns: Forget}", "'Refuse', 'Delete'"),
     "a share above one": (
@@ -208,6 +212,27 @@ def test_crds_stay_unless_the_values_say_otherwise() -> None:
         crds = [one for one in render(*arguments) if one["kind"] == "CustomResourceDefinition"]
         assert len(crds) == 2
         assert all(("helm.sh/resource-policy" in one["metadata"].get("annotations", {})) is kept for one in crds)
+
+
+def test_prometheus_finds_operators_and_hubs() -> None:
+    objects = render("--values", EVERYTHING)
+    campaign = parse(
+        {
+            "apiVersion": "aar.dev/v1alpha1",
+            "kind": "ResearchCampaign",
+            "metadata": {"name": "one", "uid": "u"},
+            "spec": {"task": {"name": "chat"}, "budget": {"limitUSD": "1"}},
+        }
+    )
+    deployments = {
+        "aar-operator": only(objects, "Deployment"),
+        "aar-hubs": only(hub.build(campaign, Settings()), "Deployment"),
+    }
+    for name, deployment in deployments.items():
+        monitor, template = only(objects, "PodMonitor", name)["spec"], deployment["spec"]["template"]
+        assert monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+        ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
+        assert {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]} <= ports
 
 
 def test_dashboards_are_loaded() -> None:
