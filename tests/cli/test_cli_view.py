@@ -148,8 +148,8 @@ def test_the_table_fits_and_cuts_nothing_off() -> None:
 
 def test_a_control_says_which() -> None:
     said = "\n".join(
-        lines(row("a", "control", purpose="Control", note="NoWeakLabels", reported_pgr=0.4))
-        + lines(row("a", "control", purpose="Control", note="PermutedWeakLabels"))
+        lines(row("a", "control", purpose="Control", note="no weak labels", reported_pgr=0.4))
+        + lines(row("a", "control", purpose="Control", note="weak labels permuted"))
     )
     assert "no weak labels" in said
     assert "weak labels permuted" in said

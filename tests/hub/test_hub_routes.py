@@ -25,6 +25,7 @@ SANDBOX: dict[tuple[str, str], tuple[str, ...]] = {
     ("POST", "/v1/findings"): (RESEARCHER,),
     ("GET", "/v1/findings"): (RESEARCHER,),
     ("POST", "/v1/finish"): (RESEARCHER,),
+    ("POST", "/v1/transcript"): (RESEARCHER,),
     ("GET", "/v1/lab/assignment"): (FETCH, BASELINE),
     ("GET", "/v1/lab/bundle"): (FETCH, BASELINE),
     ("GET", "/v1/lab/snapshot"): (FETCH, BASELINE),
@@ -42,6 +43,9 @@ CONTROL: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/operator/experiments"): ("operator", "viewer"),
     ("GET", "/v1/operator/tokens/{role}/{subject}"): ("operator",),
     ("GET", "/v1/operator/report"): ("operator", "viewer"),
+    ("GET", "/v1/operator/llm/calls"): ("operator", "viewer"),
+    ("GET", "/v1/operator/llm/calls/{number:int}"): ("operator", "viewer"),
+    ("GET", "/v1/operator/researchers/{name}/transcript"): ("operator", "viewer"),
 }
 
 
@@ -63,7 +67,9 @@ def test_every_route_with_every_role(preparing: World) -> None:
             for role in ROLES:
                 headers = {"Authorization": f"Bearer {tokens[role]}"}
                 answer = client.request(
-                    verb, path.format(digest="d", name="n", role="viewer", subject="s"), headers=headers
+                    verb,
+                    path.replace("{number:int}", "1").format(digest="d", name="n", role="viewer", subject="s"),
+                    headers=headers,
                 )
                 assert answer.status_code != 401, (role, path)
                 if answer.status_code == 403:
@@ -81,7 +87,8 @@ def test_the_tables_name_every_route(preparing: World) -> None:
         served: set[tuple[str, str]] = {
             (verb, route.path)  # type: ignore[attr-defined]
             for route in application.routes
-            if route.path.startswith("/v1/")  # type: ignore[attr-defined]
+            # The gateway answers every verb under /v1/messages itself; its own tests say how.
+            if route.path.startswith("/v1/") and not route.path.startswith("/v1/messages")  # type: ignore[attr-defined]
             for verb in route.methods - {"HEAD"}  # type: ignore[attr-defined]
         }
         assert served == set(routes)
