@@ -200,8 +200,10 @@ LABELS = {
     "campaign",
     "kind",
     "stage",
+    "outcome",
     "purpose",
     "state",
+    "status",
     "verdict",
     "researcher",
     "split",
@@ -216,7 +218,7 @@ def test_every_family_is_documented_and_has_known_labels(hub: Hub) -> None:
     campaign(hub)
     experiment(hub, "e1", state="scored", ended="2026-01-01T02:00:00Z", run_seconds=1.0)
     score(hub, "e1", 0.5)
-    text = (ROOT / "docs" / "metrics.md").read_text().split("## Of LLM calls")[0]
+    text = (ROOT / "docs" / "metrics.md").read_text().split("## Of the operator on a cluster")[0]
     documented = dict(re.findall(r"^\| `(aar_\w+)` \| (\w+) \|", text, re.M))
     served = {}
     for family in text_string_to_metric_families(metrics.page(hub).decode()):
