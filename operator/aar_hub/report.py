@@ -73,6 +73,8 @@ def _method(exp: Exp) -> str:
 def _row(tx: sa.Connection, campaign: Campaign, exp: Exp) -> ReportRow:
     row = records.score(tx, exp.name)
     assert row is not None, "only scored experiments are rows"
+    spoilt = campaign.verification.get("spoiled", {}).get(exp.replicates) if exp.purpose == "Replication" else None
+    doubt = f"scores as well with {CONTROLS[spoilt]}" if spoilt else ""
     return ReportRow(
         method=_method(exp),
         config=exp.config,
@@ -87,7 +89,7 @@ def _row(tx: sa.Connection, campaign: Campaign, exp: Exp) -> ReportRow:
         experiment=exp.name,
         researcher=exp.researcher,
         reported_pgr=campaign.verification.get("reported", {}).get(exp.replicates),
-        note="; ".join(filter(None, (CONTROLS.get(exp.control, ""), exp.audit_message))),
+        note="; ".join(filter(None, (CONTROLS.get(exp.control, ""), doubt, exp.audit_message))),
     )
 
 

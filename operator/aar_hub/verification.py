@@ -45,6 +45,9 @@ def advance(tx: sa.Connection, hub: Hub, campaign: Campaign) -> None:
     records.change_campaign(tx, verification=plan)
     if finished and not _unsettled(tx):
         ready = [row for row in _transfer_tasks(tx, campaign) if row.ready]
+        if campaign.spec.evaluation.controls:
+            plan["spoiled"] = spoiled(tx, hub, campaign, plan["confirmed"])
+            plan["confirmed"] = [name for name in plan["confirmed"] if name not in plan["spoiled"]]
         plan["transfer"] = {row.key: judge(tx, hub, plan["confirmed"], row, "transfer") for row in ready}
         records.change_campaign(tx, verification=plan, verified=True)
         purse.release_verification(tx, campaign)
@@ -152,6 +155,31 @@ def _request_controls(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed
     for name in confirmed:
         for control in get_args(Control):
             _again(tx, hub, campaign, records.experiment(tx, name), task, "control", control)
+
+
+def spoiled(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed: list[str]) -> dict[str, str]:
+    """Winners that do not need the weak labels, each with the control that shows it: they recover no gap of supervision.
+
+    A winner has to beat itself on permuted weak labels, and itself without any, each at `selection.LEVEL`. The first has to have a
+    score, since no method can tell permuted labels from real ones; without labels an honest method may fail.
+    """
+    task = records.all_tasks(tx)[0]
+    stick = scorer.yardstick(hub, task)
+    found: dict[str, str] = {}
+    for name in confirmed:
+        winner = _scored(tx, run_name(hub, campaign.name, "replication", task.key, name))
+        assert winner is not None, "only a scored replication is confirmed"
+        real = scorer.predictions(tx, hub, winner)
+        for control in get_args(Control):
+            run = _scored(tx, run_name(hub, campaign.name, control, task.key, name))
+            if run is None:
+                beaten = control != "PermutedWeakLabels"
+            else:
+                lead = stick.lead(real, scorer.predictions(tx, hub, run), "Private")
+                beaten = selection.p_value(lead.value, lead.stderr) <= selection.LEVEL
+            if not beaten:
+                found.setdefault(name, control)
+    return found
 
 
 def _transfer_tasks(tx: sa.Connection, campaign: Campaign) -> list[TaskRow]:

@@ -162,6 +162,32 @@ def test_a_transfer_has_a_verdict_of_its_own(world: World, here: float, there: f
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("permuted", "absent", "verdict", "note"),
+    [
+        pytest.param(0.55, 0.55, "confirmed", "", id="needs the labels"),
+        pytest.param(0.85, 0.55, "not confirmed", "scores as well with weak labels permuted", id="does not read them"),
+        pytest.param(0.55, 0.85, "not confirmed", "scores as well with no weak labels", id="does without"),
+        pytest.param(0.55, None, "confirmed", "", id="fails without"),
+        pytest.param(None, 0.55, "not confirmed", "scores as well with weak labels permuted", id="fails on permuted"),
+    ],
+)
+def test_a_winner_has_to_need_the_weak_labels(
+    world: World, permuted: float | None, absent: float | None, verdict: str, note: str
+) -> None:
+    assert world.open(spec(evaluation={"replication": {"topK": 1, "seeds": 3}})).status_code == 204
+    world.researcher().explore(0.85, config={"name": "good"})
+    world.stage("verifying")
+    spoilt = {"PermutedWeakLabels": permuted, "NoWeakLabels": absent}
+    world.verify(
+        lambda one: spoilt[one["control"]] if "control" in one else 0.55 if "builtin" in one["method"] else 0.85
+    )
+    report = world.report()
+    rows = [(row["verdict"], row["note"]) for row in report["rows"] if row["purpose"] == "Replication"]
+    assert (verdict, note) in rows
+    assert report["summary"]["best"]["confirmed"] is (verdict == "confirmed")
+
+
 def test_a_transfer_task_that_was_taken_out_is_not_run(world: World) -> None:
     base = {"controls": False, "replication": {"topK": 1, "seeds": 3}}
     assert world.open(spec(evaluation=base | {"transferTasks": [REVIEWS]})).status_code == 204
