@@ -24,6 +24,7 @@ _CAMEL: dict[str, str] = {
     "cpu_usd": "cpuUSD",
     "reserved_usd": "reservedUSD",
     "total_usd": "totalUSD",
+    "usd_per_month": "usdPerMonth",
 }
 """Initialisms keep their capitals, as Kubernetes writes them."""
 
