@@ -50,16 +50,22 @@ METHOD_RULES = [
         "message": "method needs exactly one of builtin, snapshot, inline and configMap",
     }
 ]
-EXPERIMENT_RULES = [
-    {"rule": f"self.{field} == oldSelf.{field}", "message": f"{field} is immutable: submit a new Experiment"}
-    for field in ("campaignRef", "method", "seeds", "purpose")
-] + [
-    {"rule": same("task"), "message": "task is immutable: submit a new Experiment"},
-    {
-        "rule": "oldSelf.desiredState != 'Cancelled' || self.desiredState == 'Cancelled'",
-        "message": "a cancelled Experiment cannot be started again",
-    },
-]
+EXPERIMENT_RULES = (
+    [
+        {"rule": f"self.{field} == oldSelf.{field}", "message": f"{field} is immutable: submit a new Experiment"}
+        for field in ("campaignRef", "method", "seeds", "purpose")
+    ]
+    + [
+        {"rule": same(field), "message": f"{field} is immutable: submit a new Experiment"}
+        for field in ("task", "submittedBy", "control", "replicates", "resources", "activeDeadlineSeconds")
+    ]
+    + [
+        {
+            "rule": "oldSelf.desiredState != 'Cancelled' || self.desiredState == 'Cancelled'",
+            "message": "a cancelled Experiment cannot be started again",
+        },
+    ]
+)
 
 
 def structural(model: type[Model]) -> Schema:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from aar_api import labels
 from aar_api.errors import AarError
 
 Manifest = dict[str, Any]
@@ -22,8 +23,36 @@ class Conflict(ClusterError):
     """The object changed since it was read: read it again and decide again."""
 
 
+class Exists(Conflict):
+    """The name is taken."""
+
+
+class Foreign(ClusterError):
+    """An object of that name is there, and it isn't ours: it is never taken over."""
+
+
+class Missing(ClusterError):
+    """There is no such object, or no such kind."""
+
+
+class Expired(ClusterError):
+    """A list cannot be continued: begin it again."""
+
+
 class Invalid(ClusterError):
     """The cluster refuses the object as it is."""
+
+
+class Denied(Invalid):
+    """The cluster does not allow it, or does not yet: a quota, a missing permission, an admission policy."""
+
+
+class Unavailable(ClusterError):
+    """The cluster does not answer, or asks to come back later."""
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
 
 
 @dataclass(frozen=True, order=True)
@@ -42,13 +71,13 @@ class Ref:
 
 
 class Cluster(Protocol):
-    """What reconciling needs of a cluster."""
+    """What reconciling needs of a cluster. Objects it gives are read, never changed in place."""
 
     async def get(self, ref: Ref) -> Manifest | None:
         """The object, or none."""
 
     async def find(
-        self, kind: str, labels: Mapping[str, str] | None = None, namespace: str | None = None
+        self, kind: str, marks: Mapping[str, str] | None = None, namespace: str | None = None
     ) -> list[Manifest]:
         """Objects of a kind that carry all the labels, by namespace and name."""
 
@@ -60,7 +89,12 @@ class Cluster(Protocol):
         """
 
     async def create(self, manifest: Manifest) -> bool:
-        """Make the object once; false if one of that name is there already."""
+        """Make the object once; false if ours of that name is there already.
+
+        Raises:
+            Foreign: one that belongs to somebody else is there.
+            Invalid: the cluster refuses it.
+        """
 
     async def merge(self, ref: Ref, patch: Manifest) -> None:
         """JSON merge patch (RFC 7396) of metadata or spec, if the object is there."""
@@ -80,3 +114,22 @@ class Cluster(Protocol):
 
     def watch(self) -> AsyncIterator[Ref]:
         """Names of objects as they change, the present ones first."""
+
+
+OWNERS = (labels.CAMPAIGN_UID, labels.EXPERIMENT_UID)
+
+
+def same_owner(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two objects belong to the same campaign and the same experiment."""
+    marks, others = one["metadata"].get("labels", {}), other["metadata"].get("labels", {})
+    return all(marks.get(key) == others.get(key) for key in OWNERS)
+
+
+def foreign(manifest: Mapping[str, Any]) -> str:
+    """Why an object isn't made."""
+    ref = Ref.of(manifest)
+    where = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
+    return (
+        f"There is a {ref.kind} {where} that does not belong to this campaign, and what isn't ours is never taken over: "
+        "delete it, or apply the campaign under another name."
+    )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from aar_operator.cluster import Conflict, Manifest, Ref
+from aar_operator.cluster import ClusterError, Conflict, Foreign, Manifest, Ref, foreign, same_owner
 from aar_operator.cluster.local_jobs import plan_job
 from aar_operator.cluster.local_node import Node
 from aar_operator.cluster.local_pods import Pods
@@ -80,10 +80,10 @@ class LocalCluster:
         return self._store.get(ref)
 
     async def find(
-        self, kind: str, labels: Mapping[str, str] | None = None, namespace: str | None = None
+        self, kind: str, marks: Mapping[str, str] | None = None, namespace: str | None = None
     ) -> list[Manifest]:
         """See Cluster."""
-        return self._store.find(kind, labels, namespace)
+        return self._store.find(kind, marks, namespace)
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """See Cluster."""
@@ -91,7 +91,11 @@ class LocalCluster:
 
     async def create(self, manifest: Manifest) -> bool:
         """See Cluster."""
-        return self._store.create(self._admitted(manifest))
+        made = self._store.create(self._admitted(manifest))
+        there = None if made else self._store.get(Ref.of(manifest))
+        if there is not None and not same_owner(manifest, there):
+            raise Foreign(foreign(manifest))
+        return made
 
     async def merge(self, ref: Ref, patch: Manifest) -> None:
         """See Cluster."""

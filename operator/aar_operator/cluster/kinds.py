@@ -1,0 +1,77 @@
+"""The kinds of objects the operator knows: where each is in the API, and which of them it keeps in its cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+
+from aar_api import labels
+
+from aar_operator.cluster import Ref
+
+OURS = f"{labels.MANAGED_BY}={labels.FIELD_MANAGER}"
+Kept = Literal["all", "ours", "none"]
+KUEUE = "kueue.x-k8s.io/v1beta1"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind."""
+
+    name: str
+    api_version: str
+    plural: str
+    namespaced: bool = True
+    kept: Kept = "ours"
+    """Which objects the cache holds: every one, those with our label (filtered by the server), or none."""
+    foreign: bool = False
+    """Whether objects without our label are asked for too; the cache doesn't know these."""
+
+    @property
+    def selector(self) -> str:
+        """Label selector of what is kept."""
+        return OURS if self.kept == "ours" else ""
+
+    @property
+    def group(self) -> str:
+        """API group; empty for the core."""
+        return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """Version within the group."""
+        return self.api_version.rpartition("/")[2]
+
+    def path(self, namespace: str = "", name: str = "", part: str = "") -> str:
+        """Path of the collection, of an object, or of an object's subresource."""
+        base = f"/apis/{self.api_version}" if self.group else f"/api/{self.version}"
+        middle = f"/namespaces/{quote(namespace)}" if self.namespaced and namespace else ""
+        return "/".join(filter(None, (f"{base}{middle}/{self.plural}", quote(name), part)))
+
+
+ALL = (
+    Kind("ResearchCampaign", labels.API_VERSION, "researchcampaigns", kept="all"),
+    Kind("Experiment", labels.API_VERSION, "experiments", kept="all"),
+    Kind("Namespace", "v1", "namespaces", namespaced=False),
+    Kind("ResourceQuota", "v1", "resourcequotas"),
+    Kind("LimitRange", "v1", "limitranges"),
+    Kind("ServiceAccount", "v1", "serviceaccounts"),
+    Kind("Secret", "v1", "secrets"),
+    Kind("Service", "v1", "services"),
+    Kind("ConfigMap", "v1", "configmaps", foreign=True),
+    Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims"),
+    Kind("Pod", "v1", "pods"),
+    Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
+    Kind("Deployment", "apps/v1", "deployments"),
+    Kind("Job", "batch/v1", "jobs"),
+)
+QUEUES = (Kind("LocalQueue", KUEUE, "localqueues"), Kind("Workload", KUEUE, "workloads", kept="none"))
+"""Only where Kueue is configured."""
+EVENTS = Kind("Event", "events.k8s.io/v1", "events", kept="none")
+LEASES = Kind("Lease", "coordination.k8s.io/v1", "leases", kept="none")
+
+
+def path(kind: Kind, ref: Ref, part: str = "") -> str:
+    """Path of one object."""
+    return kind.path(ref.namespace, ref.name, part)
