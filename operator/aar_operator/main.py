@@ -1,4 +1,4 @@
-"""Entry points of the operator. `local` runs one campaign on this machine."""
+"""Entry points of the operator: `local` runs one campaign on this machine, `kubernetes` serves a cluster."""
 
 from __future__ import annotations
 
@@ -39,7 +39,17 @@ def main(arguments: list[str] | None = None) -> int:
     local.add_argument("--campaign", type=Path, required=True, help="file with the ResearchCampaign")
     local.add_argument("--port", type=int, help="port of the hub's pages and metrics; a free one if absent")
     local.add_argument("--gpus", type=int, help="GPUs that experiments may use; all if absent")
-    return run_local(parser.parse_args(arguments))
+    commands.add_parser("kubernetes", help="serve every campaign of a cluster; settings come from the environment")
+    options = parser.parse_args(arguments)
+    return run_kubernetes() if options.command == "kubernetes" else run_local(options)
+
+
+def run_kubernetes() -> int:
+    """Serve a cluster until SIGTERM; 0 then, 1 when the lead was lost, 2 or 3 when it could not begin."""
+    # Only here: kopf and the Kubernetes client take a second to import, and one machine needs neither.
+    from aar_operator.handlers import serve
+
+    return serve.main()
 
 
 def run_local(options: argparse.Namespace) -> int:
@@ -77,7 +87,7 @@ def _run(options: argparse.Namespace, voice: Voice) -> int:
 async def _drive(options: argparse.Namespace, folder: Path, objects: list[dict[str, object]], voice: Voice) -> int:
     if options.port is not None:
         check_port(options.port)
-    known = settings_module.read()
+    known = replace(settings_module.read(), one_machine=True)
     if not known.cache_dir:
         known = replace(known, cache_dir=str(folder / "cache"))
     gpus = options.gpus if options.gpus is not None else len(list(Path("/dev").glob("nvidia[0-9]*")))

@@ -31,6 +31,12 @@ class WorkQueue:
         self._due[ref] = min(due, self._due.get(ref, due))
         self._news.set()
 
+    @property
+    def depth(self) -> int:
+        """Names that could be looked at now."""
+        now = time.monotonic()
+        return sum(due <= now for ref, due in self._due.items() if ref not in self._running)
+
     async def get(self) -> Ref:
         """The next name that is due; it is not given to another until `done`."""
         while True:

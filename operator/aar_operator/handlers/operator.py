@@ -1,0 +1,177 @@
+"""The operator's process on a cluster: one cache and one watch in every replica, and work in the one that leads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterator
+from datetime import datetime
+
+from aar_api import labels
+
+from aar_operator.cluster import ClusterError, Manifest, Ref
+from aar_operator.cluster.client import Client
+from aar_operator.cluster.kubernetes import KubernetesCluster
+from aar_operator.cluster.lease import Lease
+from aar_operator.handlers.pages import Pages
+from aar_operator.handlers.watching import Watching
+from aar_operator.handlers.workers import Workers
+from aar_operator.metrics import Metrics
+from aar_operator.reconcile import Reconciler
+from aar_operator.settings import Settings
+from aar_operator.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+OWN = ("ResearchCampaign", "Experiment")
+QUIET_KINDS = ("Pod", "Secret", "ServiceAccount")
+"""Kinds whose changes alone call for nothing: a pod's end shows in its Job, and the others change only by our own hand. They
+are looked at with whatever else calls for a look, and when they vanish."""
+AGAIN_SECONDS = 5.0
+STALE_LISTS = 4
+"""Lists that may fail in a row before the process counts as ill."""
+
+
+class Operator:
+    """One replica."""
+
+    def __init__(self, settings: Settings, client: Client, metrics: Metrics) -> None:
+        self._settings, self._metrics = settings, metrics
+        self.cluster = KubernetesCluster(client, with_queues=bool(settings.cluster_queue))
+        self._queue = WorkQueue()
+        self._reconciler = Reconciler(self.cluster, settings)
+        self._workers = Workers(self._queue, self._reconciler, metrics)
+        self._lease = Lease(client, settings.operator_namespace, settings.operator_identity)
+        self._watching = Watching(self.cluster.kept, self._saw)
+        self._pages = Pages(metrics, self._healthy, self._ready)
+        self._listed = 0.0
+        self._timed: set[str] = set()
+        metrics.phases(self._campaigns, self._experiments)
+        metrics.depth.set_function(lambda: self._queue.depth)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work whenever this replica leads, until `stop`.
+
+        Raises:
+            LeaseLost: another replica may lead; the process has to end.
+        """
+        port = await self._pages.start(self._settings.metrics_port)
+        log.info("Metrics and health are at port %d.", port)
+        stopping = asyncio.create_task(stop.wait())
+        leading = asyncio.create_task(self._lead())
+        try:
+            done, _ = await asyncio.wait({stopping, leading}, return_when=asyncio.FIRST_COMPLETED)
+            if leading in done:
+                leading.result()
+        finally:
+            stopping.cancel()
+            await self._end(leading)
+
+    async def _lead(self) -> None:
+        await self._fill()
+        self._watching.start()
+        listing = asyncio.create_task(self._list_again())
+        try:
+            await self._lease.acquire()
+            self._metrics.leader.set(1)
+            self.cluster.listen(self._changed)
+            self._add_all()
+            self._workers.start(self._settings.workers)
+            await self._lease.keep()
+        finally:
+            listing.cancel()
+
+    async def _end(self, leading: asyncio.Task[None]) -> None:
+        """Let what is under way end, then let another replica begin."""
+        lost = leading.done()
+        if not lost:
+            await self._workers.drain()
+        await self._workers.stop()
+        leading.cancel()
+        await asyncio.gather(leading, return_exceptions=True)
+        if not lost:
+            await self._lease.release()
+        self._metrics.leader.set(0)
+        await self._watching.stop()
+        await self._reconciler.close()
+        await self._pages.stop()
+
+    async def _fill(self) -> None:
+        """The first list; without it nothing can be decided."""
+        while not await self._list():
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _list_again(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.relist_seconds * random.uniform(0.9, 1.1))
+            while not await self._list():
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _list(self) -> bool:
+        try:
+            await self.cluster.relist()
+        except ClusterError as error:
+            log.warning("The cluster could not be listed: %s", error)
+            return False
+        self._listed = time.monotonic()
+        return True
+
+    def _saw(self, event: str | None, manifest: Manifest) -> None:
+        self._metrics.events.labels(manifest["kind"]).inc()
+        self.cluster.saw(event, manifest)
+
+    def _add_all(self) -> None:
+        for kind in OWN:
+            for one in self.cluster.cache.find(kind, {}, None):
+                self._queue.add(Ref.of(one))
+        for job in self.cluster.cache.find("Job", {}, None):  # of what may be gone meanwhile
+            self._changed(Ref.of(job), job)
+
+    def _changed(self, ref: Ref, manifest: Manifest) -> None:
+        concerned = self._concerned(ref, manifest)
+        if concerned is not None:
+            self._queue.add(concerned)
+
+    def _concerned(self, ref: Ref, manifest: Manifest) -> Ref | None:
+        """The campaign or experiment that a change is about."""
+        if ref.kind in OWN:
+            self._time_to_job(ref, manifest)
+            return ref
+        there = self.cluster.cache.get(ref) is not None
+        marks = manifest["metadata"].get("labels") or {}
+        if (there and ref.kind in QUIET_KINDS) or labels.CAMPAIGN not in marks:
+            return None
+        space = marks.get(labels.CAMPAIGN_NAMESPACE, "")
+        if labels.EXPERIMENT in marks:
+            return Ref("Experiment", space, marks[labels.EXPERIMENT])
+        return Ref("ResearchCampaign", space, marks[labels.CAMPAIGN])
+
+    def _time_to_job(self, ref: Ref, manifest: Manifest) -> None:
+        status, created = manifest.get("status", {}), manifest["metadata"].get("creationTimestamp")
+        if ref.kind != "Experiment" or "startTime" not in status or not created:
+            return
+        uid = manifest["metadata"]["uid"]
+        if uid not in self._timed:
+            self._timed.add(uid)
+            took = datetime.fromisoformat(status["startTime"]) - datetime.fromisoformat(created)
+            self._metrics.to_job.observe(max(0.0, took.total_seconds()))
+
+    def _healthy(self) -> str:
+        age = time.monotonic() - self._listed
+        if self._listed and age > STALE_LISTS * self._settings.relist_seconds:
+            return f"The cluster could not be listed for {age:.0f} s."
+        return "" if self._watching.alive or not self._listed else "Nothing is watched any more."
+
+    def _ready(self) -> str:
+        return "" if self._listed else "The cluster was not listed yet."
+
+    def _campaigns(self) -> Iterator[tuple[str, str, str]]:
+        for one in self.cluster.cache.find("ResearchCampaign", {}, None):
+            meta = one["metadata"]
+            yield meta["namespace"], meta["name"], one.get("status", {}).get("phase", "Pending")
+
+    def _experiments(self) -> Iterator[tuple[str, str, str]]:
+        for one in self.cluster.cache.find("Experiment", {}, None):
+            phase = one.get("status", {}).get("phase", "Pending")
+            yield one["metadata"]["namespace"], one["spec"].get("campaignRef", ""), phase
