@@ -231,6 +231,9 @@ class CampaignStatus(Model):
     researchers: ResearcherCounts = Field(default=ResearcherCounts(), description="Researchers by state.")
     experiments: Counts = Field(default=Counts(), description="Experiments by state.")
     spend: Spend = Field(default=Spend(), description="Money.")
+    spend_by_month: dict[str, str] = Field(
+        default_factory=dict, max_length=240, description="Settled US dollars by calendar month (UTC)."
+    )
     best: Best | None = Field(default=None, description="Best result so far.")
     feed_cursor: int = Field(
         default=0, ge=0, description="Position in the hub's feed up to which everything is carried out."

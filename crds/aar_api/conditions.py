@@ -26,6 +26,7 @@ class ExperimentCondition(StrEnum):
     """Condition types of an Experiment."""
 
     ACCEPTED = "Accepted"
+    QUOTA_RESERVED = "QuotaReserved"
     BUDGET_RESERVED = "BudgetReserved"
     SUSPENDED = "Suspended"
     SCORED = "Scored"
@@ -50,6 +51,12 @@ class Reason(StrEnum):
     DUPLICATE = "Duplicate"
     SNAPSHOT_MISSING = "SnapshotMissing"
     CAMPAIGN_FINISHED = "CampaignFinished"
+    UNKNOWN_QUEUE = "UnknownQueue"
+    NAMESPACE_TAKEN = "NamespaceTaken"
+    CLUSTER_REFUSED = "ClusterRefused"
+    # QuotaReserved
+    WAITING_FOR_QUOTA = "WaitingForQuota"
+    QUOTA_RESERVED = "QuotaReserved"
     # Ready, NetworkIsolated
     HUB_PENDING = "HubPending"
     PREPARING = "Preparing"

@@ -7,6 +7,8 @@ AarError
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 
 class AarError(Exception):
     """Base of everything `aar` raises on purpose; its text is one sentence fit for a person."""
@@ -18,3 +20,9 @@ class InvalidInput(AarError):
 
 class UnknownPlugin(InvalidInput):
     """No plug-in file has that name."""
+
+
+def explain(error: ValidationError) -> str:
+    """Every mistake that pydantic found, by the field's path."""
+    found = error.errors(include_url=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'object'}: {one['msg']}" for one in found)

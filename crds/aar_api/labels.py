@@ -18,6 +18,12 @@ EXPERIMENT = f"{GROUP}/experiment"
 EXPERIMENT_UID = f"{GROUP}/experiment-uid"
 RESEARCHER = f"{GROUP}/researcher"
 PART = f"{GROUP}/part"
+BOOK = f"{GROUP}/book"
+"""On the ConfigMap that keeps what a namespace spent on campaigns that are gone: the namespace."""
+HUB_ADDRESS = f"{GROUP}/hub-address"
+"""Annotation of the hub's namespace: the address of its Service, kept for when that has to be made again."""
+QUEUE = "kueue.x-k8s.io/queue-name"
+WORKLOAD_JOB = "kueue.x-k8s.io/job-uid"
 
 # Environment of the containers. Mount paths travel here too, so that one machine can put them anywhere.
 ENV_HUB_URL = "AAR_HUB_URL"
@@ -44,6 +50,9 @@ ENV_HUB_PROVIDER_URL = "AAR_HUB_PROVIDER_URL"
 ENV_HUB_PROVIDER_PROXY = "AAR_HUB_PROVIDER_PROXY"
 ENV_HUB_PROVIDER_CA_FILE = "AAR_HUB_PROVIDER_CA_FILE"
 ENV_HUB_LLM_CONCURRENCY = "AAR_HUB_LLM_CONCURRENCY"
+
+EXIT_NOT_ISOLATED = 43
+"""Exit code of the isolation probe when it reached what it must not reach; trying again would not change that."""
 
 EXIT_METHOD_FAILED = 42
 """Exit code of a lab container whose method is at fault: trying again would pay twice for the same failure."""

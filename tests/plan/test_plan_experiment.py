@@ -14,6 +14,7 @@ from aar_operator.plan.experiment import after_admission, after_settlement, plan
 from aar_operator.plan.model import ExperimentSeen, JobView, Plan
 from aar_operator.settings import Settings
 
+ONE_MACHINE = Settings(one_machine=True)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 API = {"apiVersion": "aar.dev/v1alpha1"}
 CAMPAIGN = parse_campaign(
@@ -117,7 +118,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_first_step(case: str) -> None:
     one, seen, wanted = CASES[case]
-    assert did(plan_experiment(one, seen, NOW)) == wanted
+    assert did(plan_experiment(one, seen, NOW, ONE_MACHINE)) == wanted
 
 
 @pytest.mark.parametrize(("attempts", "name"), [(0, "e-1"), (1, "e-2")], ids=["first", "made again"])

@@ -14,7 +14,7 @@ from aar_api import labels
 from aar_operator.cluster import Manifest, Ref
 
 JOB_NAME = "batch.kubernetes.io/job-name"
-INDEXED = (labels.EXPERIMENT_UID, labels.EXPERIMENT, labels.CAMPAIGN_UID, JOB_NAME)
+INDEXED = (labels.EXPERIMENT_UID, labels.EXPERIMENT, labels.CAMPAIGN_UID, labels.WORKLOAD_JOB, JOB_NAME)
 """Labels by which objects are looked for, most telling first: a scan of thousands for each would grow with their square."""
 GRAVES = 10_000
 """Deleted objects that are remembered, so that a late answer doesn't bring one back."""

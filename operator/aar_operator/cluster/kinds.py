@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import quote
 
 from aar_api import labels
@@ -11,7 +10,6 @@ from aar_api import labels
 from aar_operator.cluster import Ref
 
 OURS = f"{labels.MANAGED_BY}={labels.FIELD_MANAGER}"
-Kept = Literal["all", "ours", "none"]
 KUEUE = "kueue.x-k8s.io/v1beta1"
 
 
@@ -23,15 +21,15 @@ class Kind:
     api_version: str
     plural: str
     namespaced: bool = True
-    kept: Kept = "ours"
-    """Which objects the cache holds: every one, those with our label (filtered by the server), or none."""
+    kept: str = OURS
+    """Which objects the cache holds: `all`, `none`, or those that a label selector finds (filtered by the server)."""
     foreign: bool = False
     """Whether objects without our label are asked for too; the cache doesn't know these."""
 
     @property
     def selector(self) -> str:
         """Label selector of what is kept."""
-        return OURS if self.kept == "ours" else ""
+        return "" if self.kept in ("all", "none") else self.kept
 
     @property
     def group(self) -> str:
@@ -66,7 +64,10 @@ ALL = (
     Kind("Deployment", "apps/v1", "deployments"),
     Kind("Job", "batch/v1", "jobs"),
 )
-QUEUES = (Kind("LocalQueue", KUEUE, "localqueues"), Kind("Workload", KUEUE, "workloads", kept="none"))
+QUEUES = (
+    Kind("LocalQueue", KUEUE, "localqueues", kept="all"),
+    Kind("Workload", KUEUE, "workloads", kept=labels.WORKLOAD_JOB),
+)
 """Only where Kueue is configured."""
 EVENTS = Kind("Event", "events.k8s.io/v1", "events", kept="none")
 LEASES = Kind("Lease", "coordination.k8s.io/v1", "leases", kept="none")

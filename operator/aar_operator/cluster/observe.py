@@ -7,9 +7,10 @@ import signal
 from datetime import UTC, datetime
 from typing import Any
 
+from aar_api import labels
 from aar_api.wire import IndexOutcome
 
-from aar_operator.plan.model import JobView
+from aar_operator.plan.model import JobView, Probe, ResearcherState
 
 INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 INDEX_FAILED = ("FailedIndexes", "BackoffLimitExceeded")
@@ -17,8 +18,10 @@ SHELL_SIGNAL = 128
 STATUSES = ("initContainerStatuses", "containerStatuses")
 
 
-def job_view(job: dict[str, Any], pods: list[dict[str, Any]], now: datetime) -> JobView:
-    """Read a Job and its pods; pods that run count up to now."""
+def job_view(
+    job: dict[str, Any], pods: list[dict[str, Any]], now: datetime, workload: dict[str, Any] | None = None
+) -> JobView:
+    """Read a Job, its pods and Kueue's object for it; pods that run count up to now."""
     status = job.get("status", {})
     ending = next(
         (c for c in status.get("conditions", []) if c["type"] in ("Complete", "Failed") and c["status"] == "True"), None
@@ -47,7 +50,39 @@ def job_view(job: dict[str, Any], pods: list[dict[str, Any]], now: datetime) -> 
         reason=str((ending or {}).get("reason", "")),
         message=str((ending or {}).get("message", "")),
         indexes=outcomes,
+        expires=job["spec"].get("ttlSecondsAfterFinished") is not None,
+        queued=labels.QUEUE in meta.get("labels", {}),
+        workload="" if workload is None else workload["metadata"]["name"],
+        workload_active=workload is None or workload["spec"].get("active", True),
+        waiting="" if workload is None else _waiting(workload),
     )
+
+
+def _waiting(workload: dict[str, Any]) -> str:
+    """What Kueue says to why it has not admitted a Job."""
+    told = {c["type"]: c for c in workload.get("status", {}).get("conditions", [])}
+    held = told.get("QuotaReserved", {})
+    return str(held.get("message", "")) if held.get("status") == "False" else ""
+
+
+def probe_view(job: dict[str, Any], pods: list[dict[str, Any]]) -> Probe:
+    """Read the Job of an isolation probe and the last word of its pods."""
+    ends = [ended for pod in sorted(pods, key=_started) for ended in _terminated(pod).values()]
+    message = str(ends[-1].get("message", "")).strip() if ends else ""
+    connected = any(int(ended["exitCode"]) == labels.EXIT_NOT_ISOLATED for ended in ends)
+    return Probe(job_state(job), connected, message)
+
+
+def job_state(job: dict[str, Any]) -> ResearcherState:
+    """How far a Job of one pod is."""
+    held = {c["type"] for c in job.get("status", {}).get("conditions", []) if c["status"] == "True"}
+    if "Complete" in held or "Failed" in held:
+        return "succeeded" if "Complete" in held else "failed"
+    return "suspended" if job["spec"].get("suspend") else "active"
+
+
+def _started(pod: dict[str, Any]) -> str:
+    return str(pod.get("status", {}).get("startTime", ""))
 
 
 def _reason(ending: dict[str, Any] | None, pods: list[dict[str, Any]]) -> str:

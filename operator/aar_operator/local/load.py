@@ -9,7 +9,7 @@ import yaml
 from aar_api import labels
 from aar_api.campaign import ResearchCampaign
 from aar_api.campaign import parse as parse_campaign
-from aar_api.errors import InvalidInput
+from aar_api.errors import InvalidInput, explain
 from aar_api.experiment import parse as parse_experiment
 from pydantic import ValidationError
 
@@ -108,15 +108,10 @@ def _checked(path: Path, document: Any) -> Manifest:
     try:
         parsed = parse_campaign(document) if kind == "ResearchCampaign" else parse_experiment(document)
     except ValidationError as error:
-        raise InvalidInput(f"{kind} {metadata['name']!r} in {path}: {_sentences(error)}") from error
+        raise InvalidInput(f"{kind} {metadata['name']!r} in {path}: {explain(error)}") from error
     if not isinstance(parsed, ResearchCampaign) and (parsed.spec.purpose != "Exploration" or parsed.spec.submitted_by):
         raise InvalidInput(
             f"Experiment {metadata['name']!r} in {path} sets purpose or submittedBy, which only the operator may: remove them."
         )
     # Defaults are filled in as an API server fills them in, so that a later file is compared with what was meant.
     return {**document, "apiVersion": labels.API_VERSION, "spec": parsed.spec.dump()}
-
-
-def _sentences(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'object'}: {one['msg']}" for one in found)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from aar_api import labels, names
 from aar_api.campaign import ResearchCampaign, Resources
 
+from aar_operator.settings import Settings
+
 Manifest = dict[str, Any]
 USER = 65532
 GPU = "nvidia.com/gpu"
+ACCOUNT = "sandbox"
+HUB_HOST = "hub"
 
 
 def part_namespace(campaign: ResearchCampaign, part: str) -> str:
@@ -61,13 +66,19 @@ def compute(resources: Resources) -> Manifest:
 
 
 def container(
-    name: str, image: str, command: list[str], env: list[Manifest], mounts: list[Manifest], resources: Manifest
+    name: str,
+    image: str,
+    command: list[str],
+    env: list[Manifest],
+    mounts: list[Manifest],
+    resources: Manifest,
+    settings: Settings,
 ) -> Manifest:
     """A container that may do nothing special."""
     return {
         "name": name,
         "image": image,
-        "imagePullPolicy": "IfNotPresent",
+        "imagePullPolicy": settings.image_pull_policy,
         "command": command,
         "env": env,
         "volumeMounts": mounts,
@@ -84,6 +95,7 @@ def pod_spec(containers: list[Manifest], volumes: list[Manifest], restart: str, 
     """A pod of the `restricted` Pod Security Standard, without a token and without service links."""
     return {
         "restartPolicy": restart,
+        "serviceAccountName": ACCOUNT,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {
@@ -97,6 +109,41 @@ def pod_spec(containers: list[Manifest], volumes: list[Manifest], restart: str, 
         "volumes": volumes,
         **more,
     }
+
+
+def placed(campaign: ResearchCampaign, settings: Settings, gpus: int = 0, trusted: bool = False) -> Manifest:
+    """Where a pod runs and in what: nodes, priority and, unless it is trusted, the sandbox of the container runtime."""
+    selector, tolerations = dict(settings.node_selector), list(settings.tolerations)
+    runtime = "" if trusted else settings.runtime_class
+    if gpus:
+        selector |= settings.gpu_node_selector
+        tolerations += settings.gpu_tolerations
+        runtime = settings.gpu_runtime_class or runtime
+    fields = {
+        "nodeSelector": selector,
+        "tolerations": tolerations,
+        "runtimeClassName": runtime,
+        "priorityClassName": campaign.spec.priority_class_name or settings.priority_class,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def to_hub(url: str, settings: Settings) -> tuple[str, Manifest]:
+    """The URL by which a pod finds its hub, and what the pod needs for that: a fixed address instead of any DNS."""
+    if settings.one_machine:
+        return url, {}
+    known = urlsplit(url)
+    names_off = {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["127.0.0.1"]}}
+    return f"http://{HUB_HOST}:{known.port}", {
+        "hostAliases": [{"ip": known.hostname, "hostnames": [HUB_HOST]}],
+        **names_off,
+    }
+
+
+def volume_claim(size: str, settings: Settings) -> Manifest:
+    """Spec of a claim that one pod at a time writes to."""
+    spec: Manifest = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    return spec | ({"storageClassName": settings.storage_class} if settings.storage_class else {})
 
 
 def empty_dir(name: str) -> Manifest:

@@ -16,13 +16,16 @@ from aar_operator.manifests.common import (
     obj,
     owned_by,
     part_namespace,
+    placed,
     pod_spec,
     secret_value,
+    to_hub,
     value,
 )
 from aar_operator.settings import Settings
 
 INPUT, OUTPUT, WORK = "/input", "/output", "/work"
+MODELS = "models"
 MARGIN_SECONDS = 120
 """Fetching and posting on top of the method's own deadline."""
 SMALL = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
@@ -63,24 +66,38 @@ def build(
         "podReplacementPolicy": "Failed",
         "activeDeadlineSeconds": (deadline + MARGIN_SECONDS) * max(1, seeds),
         "podFailurePolicy": {"rules": rules},
-        "template": {"metadata": {"labels": marks}, "spec": _pod(experiment, name, deadline, hub_url, settings)},
+        "template": {
+            "metadata": {"labels": marks},
+            "spec": _pod(campaign, experiment, name, deadline, hub_url, settings),
+        },
     }
-    if campaign.spec.queue_name is not None:
-        marks = marks | {"kueue.x-k8s.io/queue-name": campaign.spec.queue_name}
+    on_job = marks
+    if settings.cluster_queue:
+        # Kueue suspends it itself, but where its webhook is off nothing may start unseen.
+        on_job = marks | {labels.QUEUE: queue_name(campaign)}
+        job["suspend"] = True
     tokens = {"fetch": answer.fetch_token, "post": answer.post_token}
     return [
         obj("v1", "Secret", name, namespace, marks, type="Opaque", stringData=tokens),
-        obj("batch/v1", "Job", name, namespace, marks, spec=job),
+        obj("batch/v1", "Job", name, namespace, on_job, spec=job),
     ]
 
 
-def _pod(experiment: Experiment, secret: str, deadline: int, hub_url: str, settings: Settings) -> Manifest:
+def queue_name(campaign: ResearchCampaign) -> str:
+    """Name of the LocalQueue in every sandbox of a campaign."""
+    return campaign.spec.queue_name or "aar"
+
+
+def _pod(
+    campaign: ResearchCampaign, experiment: Experiment, secret: str, deadline: int, hub_url: str, settings: Settings
+) -> Manifest:
+    url, network = to_hub(hub_url, settings)
     folders = [
         value(labels.ENV_INPUT_DIR, INPUT),
         value(labels.ENV_OUTPUT_DIR, OUTPUT),
         value(labels.ENV_WORK_DIR, WORK),
     ]
-    hub = [*folders, value(labels.ENV_HUB_URL, hub_url)]
+    hub = [*folders, value(labels.ENV_HUB_URL, url)]
     train = [
         *folders,
         value(labels.ENV_DEADLINE_SECONDS, deadline),
@@ -96,6 +113,7 @@ def _pod(experiment: Experiment, secret: str, deadline: int, hub_url: str, setti
         [*hub, secret_value(labels.ENV_TOKEN, secret, "fetch")],
         [mount("input", INPUT), mount("output", OUTPUT), mount("work", WORK), tmp],
         SMALL,
+        settings,
     )
     second = container(
         "train",
@@ -104,6 +122,7 @@ def _pod(experiment: Experiment, secret: str, deadline: int, hub_url: str, setti
         train,
         [mount("input", INPUT, read_only=True), mount("output", OUTPUT), mount("work", WORK), tmp],
         compute(experiment.spec.resources),
+        settings,
     )
     last = container(
         "post",
@@ -112,9 +131,14 @@ def _pod(experiment: Experiment, secret: str, deadline: int, hub_url: str, setti
         [*hub, secret_value(labels.ENV_TOKEN, secret, "post")],
         [mount("input", INPUT, read_only=True), mount("output", OUTPUT), mount("work", WORK), tmp],
         SMALL,
+        settings,
     )
     volumes = [empty_dir(name) for name in ("input", "output", "work", "tmp")]
-    return pod_spec([last], volumes, "Never", initContainers=[first, second])
+    if settings.model_volume is not None:
+        volumes.append({"name": MODELS, **settings.model_volume})
+        second["volumeMounts"].append(mount(MODELS, settings.model_dir or f"/{MODELS}", read_only=True))
+    place = placed(campaign, settings, experiment.spec.resources.gpus)
+    return pod_spec([last], volumes, "Never", initContainers=[first, second], **network, **place)
 
 
 def _threads(cpu: str) -> int:

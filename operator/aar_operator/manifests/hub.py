@@ -14,9 +14,11 @@ from aar_operator.manifests.common import (
     obj,
     owned_by,
     part_namespace,
+    placed,
     pod_spec,
     secret_value,
     value,
+    volume_claim,
 )
 from aar_operator.settings import Settings
 
@@ -27,8 +29,11 @@ DATA = "/data"
 RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "2", "memory": "4Gi"}}
 
 
-def build(campaign: ResearchCampaign, settings: Settings) -> list[Manifest]:
-    """Volume, Deployment and Service; the token's Secret is made apart, once, because it is drawn."""
+def build(campaign: ResearchCampaign, settings: Settings, address: str | None = None) -> list[Manifest]:
+    """Volume, Deployment and Service; the token's Secret is made apart, once, because it is drawn.
+
+    A Service that has to be made again gets the address it had: pods know the hub by nothing else.
+    """
     namespace = part_namespace(campaign, "hub")
     marks = owned_by(campaign, "hub", "hub")
     selector = {labels.COMPONENT: "hub", labels.CAMPAIGN_UID: campaign.metadata.uid}
@@ -48,12 +53,15 @@ def build(campaign: ResearchCampaign, settings: Settings) -> list[Manifest]:
         env,
         [mount("data", DATA), mount("tmp", "/tmp")],  # noqa: S108  a mount in a pod of its own
         RESOURCES,
+        settings,
     )
     one["ports"] = [
         {"name": "sandbox", "containerPort": SANDBOX_PORT},
         {"name": "operator", "containerPort": OPERATOR_PORT},
     ]
-    template = {"metadata": {"labels": marks}, "spec": pod_spec([one], [claim("data"), empty_dir("tmp")], "Always")}
+    place = placed(campaign, settings, trusted=True)
+    pod = pod_spec([one], [claim("data"), empty_dir("tmp")], "Always", **place)
+    template = {"metadata": {"labels": marks}, "spec": pod}
     deployment = {
         "replicas": 1,
         "strategy": {"type": "Recreate"},
@@ -64,10 +72,11 @@ def build(campaign: ResearchCampaign, settings: Settings) -> list[Manifest]:
         {"name": "sandbox", "port": SANDBOX_PORT, "targetPort": SANDBOX_PORT},
         {"name": "operator", "port": OPERATOR_PORT, "targetPort": OPERATOR_PORT},
     ]
-    volume = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}}
+    service: Manifest = {"selector": selector, "ports": ports} | ({"clusterIP": address} if address else {})
+    volume = volume_claim(settings.hub_storage, settings)
     return [
         obj("v1", "PersistentVolumeClaim", "data", namespace, marks, spec=volume),
-        obj("v1", "Service", NAME, namespace, marks, spec={"selector": selector, "ports": ports}),
+        obj("v1", "Service", NAME, namespace, marks, spec=service),
         obj("apps/v1", "Deployment", NAME, namespace, marks, spec=deployment),
     ]
 

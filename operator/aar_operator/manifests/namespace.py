@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
+from aar_api import labels
 from aar_api.campaign import ResearchCampaign
 
-from aar_operator.manifests.common import Manifest, obj, owned_by, part_namespace
-from aar_operator.manifests.hub import SANDBOX_PORT
+from aar_operator.manifests.common import ACCOUNT, Manifest, obj, owned_by, part_namespace
+from aar_operator.manifests.hub import OPERATOR_PORT, SANDBOX_PORT
+from aar_operator.settings import Settings
 
-RESTRICTED = {
-    "pod-security.kubernetes.io/enforce": "restricted",
-    "pod-security.kubernetes.io/audit": "restricted",
-    "pod-security.kubernetes.io/warn": "restricted",
-}
+LEVELS = ("enforce", "audit", "warn")
+RESTRICTED = {f"pod-security.kubernetes.io/{level}": "restricted" for level in LEVELS}
 QUOTA = {"pods": "200", "secrets": "2000", "services": "2", "persistentvolumeclaims": "2"}
 LIMIT = {
     "type": "Container",
     "default": {"cpu": "1", "memory": "2Gi"},
     "defaultRequest": {"cpu": "100m", "memory": "256Mi"},
 }
+NAME_LABEL = "kubernetes.io/metadata.name"
 
 
-def build(campaign: ResearchCampaign, part: str) -> list[Manifest]:
-    """The namespace of a part with everything that bounds it."""
+def build(campaign: ResearchCampaign, part: str, settings: Settings, address: str | None = None) -> list[Manifest]:
+    """The namespace of a part with everything that bounds it; the hub's keeps the hub's address."""
     namespace = part_namespace(campaign, part)
     marks = owned_by(campaign, "sandbox", part)
+    space = obj("v1", "Namespace", namespace, None, marks | RESTRICTED)
+    if part == "hub" and address is not None:
+        space["metadata"]["annotations"] = {labels.HUB_ADDRESS: address}
+    quota = {"hard": {**QUOTA, **settings.sandbox_quota}}
+    limits = {"limits": [{**LIMIT, **settings.sandbox_limits}]}
     return [
-        obj("v1", "Namespace", namespace, None, marks | RESTRICTED),
-        obj("v1", "ResourceQuota", "sandbox", namespace, marks, spec={"hard": QUOTA}),
-        obj("v1", "LimitRange", "sandbox", namespace, marks, spec={"limits": [LIMIT]}),
-        obj("v1", "ServiceAccount", "sandbox", namespace, marks, automountServiceAccountToken=False),
-        *(_policies(campaign, part, namespace, marks) if part != "hub" else [_into_hub(campaign, namespace, marks)]),
+        space,
+        obj("v1", "ResourceQuota", "sandbox", namespace, marks, spec=quota),
+        obj("v1", "LimitRange", "sandbox", namespace, marks, spec=limits),
+        obj("v1", "ServiceAccount", ACCOUNT, namespace, marks, automountServiceAccountToken=False),
+        *_policies(campaign, part, namespace, marks, settings),
     ]
 
 
-def _policies(campaign: ResearchCampaign, part: str, namespace: str, marks: dict[str, str]) -> list[Manifest]:
+def _policies(
+    campaign: ResearchCampaign, part: str, namespace: str, marks: dict[str, str], settings: Settings
+) -> list[Manifest]:
+    if part == "hub":
+        return [_into_hub(campaign, namespace, marks, settings)]
     deny = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     to_hub = {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": part_namespace(campaign, "hub")}},
-        "podSelector": {"matchLabels": {"app.kubernetes.io/component": "hub"}},
+        "namespaceSelector": {"matchLabels": {NAME_LABEL: part_namespace(campaign, "hub")}},
+        "podSelector": {"matchLabels": {labels.COMPONENT: "hub"}},
     }
     egress = [{"to": [to_hub], "ports": [{"protocol": "TCP", "port": SANDBOX_PORT}]}]
     allow = {"podSelector": {}, "policyTypes": ["Egress"], "egress": egress}
@@ -47,8 +56,19 @@ def _policies(campaign: ResearchCampaign, part: str, namespace: str, marks: dict
     ]
 
 
-def _into_hub(campaign: ResearchCampaign, namespace: str, marks: dict[str, str]) -> Manifest:
-    ours = {"namespaceSelector": {"matchLabels": {"aar.dev/campaign-uid": campaign.metadata.uid}}}
-    ingress = [{"from": [ours], "ports": [{"protocol": "TCP", "port": SANDBOX_PORT}]}]
+def _into_hub(campaign: ResearchCampaign, namespace: str, marks: dict[str, str], settings: Settings) -> Manifest:
+    """Sandboxes of this campaign to one port, the operator and whoever collects metrics to the other."""
+    ours = {"namespaceSelector": {"matchLabels": {labels.CAMPAIGN_UID: campaign.metadata.uid}}}
+    operator: Manifest = {
+        "namespaceSelector": {"matchLabels": {NAME_LABEL: settings.operator_namespace}},
+        "podSelector": {"matchLabels": {labels.COMPONENT: "operator"}},
+    }
+    watchers = [operator]
+    if settings.monitoring_namespace:
+        watchers.append({"namespaceSelector": {"matchLabels": {NAME_LABEL: settings.monitoring_namespace}}})
+    ingress = [
+        {"from": [ours], "ports": [{"protocol": "TCP", "port": SANDBOX_PORT}]},
+        {"from": watchers, "ports": [{"protocol": "TCP", "port": OPERATOR_PORT}]},
+    ]
     spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": ingress}
     return obj("networking.k8s.io/v1", "NetworkPolicy", "from-sandboxes", namespace, marks, spec=spec)

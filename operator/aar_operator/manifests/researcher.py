@@ -15,9 +15,12 @@ from aar_operator.manifests.common import (
     obj,
     owned_by,
     part_namespace,
+    placed,
     pod_spec,
     secret_value,
+    to_hub,
     value,
+    volume_claim,
 )
 from aar_operator.settings import Settings
 
@@ -32,8 +35,9 @@ def build(campaign: ResearchCampaign, index: int, hub_url: str, token: str, sett
     part = names.researcher(index)
     namespace = part_namespace(campaign, part)
     marks = owned_by(campaign, NAME, part) | {labels.RESEARCHER: part}
+    url, network = to_hub(hub_url, settings)
     env = [
-        value(labels.ENV_HUB_URL, hub_url),
+        value(labels.ENV_HUB_URL, url),
         value(labels.ENV_WORK_DIR, WORK),
         value(labels.ENV_RESEARCHER, part),
         secret_value(labels.ENV_TOKEN, NAME, "token"),
@@ -46,6 +50,7 @@ def build(campaign: ResearchCampaign, index: int, hub_url: str, token: str, sett
         env,
         mounts,
         compute(campaign.spec.researchers.resources),
+        settings,
     )
     rules: list[Manifest] = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
     rules.append(
@@ -54,6 +59,7 @@ def build(campaign: ResearchCampaign, index: int, hub_url: str, token: str, sett
             "onExitCodes": {"containerName": NAME, "operator": "In", "values": [labels.EXIT_METHOD_FAILED]},
         }
     )
+    place = placed(campaign, settings)
     job = {
         "completions": 1,
         "parallelism": 1,
@@ -61,10 +67,10 @@ def build(campaign: ResearchCampaign, index: int, hub_url: str, token: str, sett
         "podFailurePolicy": {"rules": rules},
         "template": {
             "metadata": {"labels": marks},
-            "spec": pod_spec([one], [claim("work"), empty_dir("tmp")], "Never"),
+            "spec": pod_spec([one], [claim("work"), empty_dir("tmp")], "Never", **network, **place),
         },
     }
-    volume = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}}
+    volume = volume_claim(settings.researcher_storage, settings)
     return [
         obj("v1", "Secret", NAME, namespace, marks, type="Opaque", stringData={"token": token}),
         obj("v1", "PersistentVolumeClaim", "work", namespace, marks, spec=volume),

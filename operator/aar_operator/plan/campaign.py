@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from aar_api import labels, money, names
 from aar_api.campaign import CampaignStatus, ResearchCampaign
-from aar_api.conditions import CampaignCondition, Reason, set_condition
+from aar_api.conditions import CampaignCondition, Condition, Reason, is_true, set_condition
 from aar_api.wire import Summary
 
-from aar_operator.manifests import hub, namespace, researcher
+from aar_operator.manifests import book, hub, namespace, queue, researcher
 from aar_operator.manifests.common import part_namespace
-from aar_operator.plan import counting, ending, requests
-from aar_operator.plan.model import CampaignSeen, Manifest, Note, Plan, Target
+from aar_operator.plan import counting, ending, isolation, quota, requests
+from aar_operator.plan.model import FINISHED, CampaignSeen, Manifest, Note, Plan, ResearcherState, Target
 from aar_operator.settings import Settings
 
 POLL_SECONDS = 0.7
 """How often the hub is asked for news: what a person waits for at most between a submission and its Job."""
-FINISHED = ("Complete", "Failed")
+REFUSED_SECONDS = 3.0
+"""Before the cluster is asked again to take what it refused: a new namespace refuses until its quota was counted."""
+WAIT_SECONDS = 15.0
+"""How often a campaign without room looks whether there is some; the end of another tells it at once."""
 
 
 def plan_campaign(
@@ -26,9 +30,14 @@ def plan_campaign(
 ) -> Plan:
     """The whole intent; `fresh_token` is used only where the hub has no token yet."""
     if campaign.metadata.deletion_timestamp is not None:
-        return plan_deletion(campaign, seen)
+        return plan_deletion(campaign, seen, now, settings)
     if campaign.status.phase in FINISHED and not _reconsidered(campaign):
         return Plan(delete=_researcher_jobs(campaign, seen))
+    if not is_true(campaign.status.conditions, CampaignCondition.ACCEPTED):
+        if seen.over_quota:
+            return _no_room(campaign, Reason.QUOTA_EXCEEDED, seen.over_quota, now)
+        if seen.no_queue:
+            return _no_room(campaign, Reason.UNKNOWN_QUEUE, seen.no_queue, now)
     ground = _ground(campaign, seen, fresh_token, settings)
     status = _status(campaign, seen, now)
     if seen.refusal is not None:
@@ -46,23 +55,61 @@ def _reconsidered(campaign: ResearchCampaign) -> bool:
     return refused and campaign.status.observed_generation != campaign.metadata.generation
 
 
-def plan_deletion(campaign: ResearchCampaign, seen: CampaignSeen) -> Plan:
-    """Remove everything that carries the campaign's UID, then let go."""
+def plan_deletion(campaign: ResearchCampaign, seen: CampaignSeen, now: datetime, settings: Settings) -> Plan:
+    """First what spends, while the hub can still settle it; then enter what was spent; then the namespaces; then let go."""
+    if labels.FINALIZER not in campaign.metadata.finalizers:
+        return Plan()
+    status = _status(campaign, seen, now)
     children = tuple(Target("Experiment", e.metadata.namespace, e.metadata.name) for e in seen.experiments)
+    if children:
+        jobs = _researcher_jobs(campaign, seen)
+        return Plan(delete=(*children, *jobs), campaign_status=status, requeue=POLL_SECONDS)
     spaces = tuple(Target("Namespace", "", name) for name in seen.namespaces)
-    if children or spaces:
-        return Plan(delete=(*children, *spaces), requeue=POLL_SECONDS)
-    kept = tuple(f for f in campaign.metadata.finalizers if f != labels.FINALIZER)
-    return Plan(merge=(_finalizers(campaign, kept),))
+    if not spaces:
+        kept = tuple(f for f in campaign.metadata.finalizers if f != labels.FINALIZER)
+        return Plan(merge=(_finalizers(campaign, kept),))
+    return Plan(
+        **_entered(campaign.model_copy(update={"status": status}), settings),
+        delete=spaces,
+        campaign_status=status,
+        requeue=POLL_SECONDS,
+    )
+
+
+def _entered(campaign: ResearchCampaign, settings: Settings) -> dict[str, Any]:
+    """What keeps a deleted campaign's spend in its namespace's book."""
+    if settings.one_machine or not campaign.status.spend_by_month:
+        return {}
+    empty = book.build(campaign.metadata.namespace, settings)
+    meta = empty["metadata"]
+    return {
+        "create": (empty,),
+        "merge": ((Target("ConfigMap", meta["namespace"], meta["name"]), book.entry(campaign)),),
+    }
+
+
+def _no_room(campaign: ResearchCampaign, reason: Reason, message: str, now: datetime) -> Plan:
+    """Not accepted for now: nothing is made, and it looks again."""
+    generation = campaign.metadata.generation
+    kind = CampaignCondition.ACCEPTED
+    conditions = set_condition(campaign.status.conditions, kind, False, reason, message, _stamp(now), generation)
+    known = {"conditions": conditions, "observed_generation": generation}
+    status = _phase(campaign.status.model_copy(update=known), "Pending")
+    told = any(c.type == kind and c.message == message for c in campaign.status.conditions)
+    notes = () if told else (Note("Warning", str(reason), message),)
+    return Plan(campaign_status=status, notes=notes, requeue=WAIT_SECONDS)
 
 
 def _ground(campaign: ResearchCampaign, seen: CampaignSeen, fresh_token: str, settings: Settings) -> Plan:
     """What every living campaign has: finalizer, namespaces, hub."""
     parts = [*names.RESERVED_PARTS, *(names.researcher(i) for i in range(campaign.spec.researchers.count))]
-    objects: list[Manifest] = [one for part in parts for one in namespace.build(campaign, part)]
+    address = seen.hub_address
+    objects: list[Manifest] = [one for part in parts for one in namespace.build(campaign, part, settings, address)]
+    if seen.cluster_queue:
+        objects += [queue.build(campaign, part, seen.cluster_queue) for part in parts if part != "hub"]
     finalizers = campaign.metadata.finalizers
     return Plan(
-        apply=(*objects, *hub.build(campaign, settings)),
+        apply=(*objects, *hub.build(campaign, settings, address)),
         create=() if seen.operator_token else (hub.secret(campaign, fresh_token),),
         merge=() if labels.FINALIZER in finalizers else (_finalizers(campaign, (*finalizers, labels.FINALIZER)),),
         requeue=POLL_SECONDS,
@@ -83,15 +130,18 @@ def _by_stage(
     now: datetime,
     settings: Settings,
 ) -> Plan:
-    status = _accepted(campaign, status, now)
+    status = _accepted(campaign, seen, status, now)
     carried, cursor = requests.carry_out(campaign, seen)
     status = status.model_copy(update={"feed_cursor": cursor})
     plan = replace(ground, create=(*ground.create, *carried.create), merge=(*ground.merge, *carried.merge))
     if summary.failed:
         return _failed(campaign, plan, status, Reason.PREPARATION_FAILED, summary.failed, now)
     if campaign.spec.suspend:
-        return _suspended(campaign, seen, plan, status, now, settings)
+        return _suspended(campaign, seen, plan, status, now)
     status = _resumed(campaign, status, now)
+    walls = isolation.judge(campaign, seen, settings)
+    plan = replace(plan, apply=(*plan.apply, *walls.probes))
+    status = _isolated(campaign, status, walls, now)
     if summary.stage == "preparing":
         ready = _ready(
             campaign,
@@ -102,7 +152,8 @@ def _by_stage(
             now,
             "Preparing",
         )
-        return replace(plan, campaign_status=ready, stage=("researching", "") if summary.prepared else None)
+        begins = summary.prepared and walls.research
+        return replace(plan, campaign_status=ready, stage=("researching", "") if begins else None)
     if summary.stage == "researching":
         return _researching(campaign, seen, summary, plan, status, now, settings)
     if summary.stage == "verifying":
@@ -131,11 +182,12 @@ def _researching(
             plan, campaign_status=_phase(status, "Researching"), stage=("verifying", str(reason)), notes=(note,)
         )
     ready = _ready(campaign, status, True, Reason.RESEARCHERS_RUNNING, "Researchers are at work.", now, "Researching")
-    team = _researchers(campaign, seen, False, settings)
-    return replace(plan, apply=(*plan.apply, *team), campaign_status=ready)
+    team = _researchers(campaign, seen, settings)
+    resumed = _suspend(campaign, seen, "suspended", False)
+    return replace(plan, apply=(*plan.apply, *team), merge=(*plan.merge, *resumed), campaign_status=ready)
 
 
-def _researchers(campaign: ResearchCampaign, seen: CampaignSeen, suspend: bool, settings: Settings) -> list[Manifest]:
+def _researchers(campaign: ResearchCampaign, seen: CampaignSeen, settings: Settings) -> list[Manifest]:
     """Objects of the researchers that have a token; the Job of one that ended is not made again."""
     objects: list[Manifest] = []
     for index in range(campaign.spec.researchers.count):
@@ -143,17 +195,24 @@ def _researchers(campaign: ResearchCampaign, seen: CampaignSeen, suspend: bool, 
         token = seen.researcher_tokens.get(part)
         if token is None or seen.sandbox_url is None or seen.researchers.get(part) in ("succeeded", "failed"):
             continue
-        *before, job = researcher.build(campaign, index, seen.sandbox_url, token, settings)
-        job["spec"]["suspend"] = suspend
-        objects += [*before, job]
+        objects += researcher.build(campaign, index, seen.sandbox_url, token, settings)
     return objects
+
+
+def _suspend(
+    campaign: ResearchCampaign, seen: CampaignSeen, state: ResearcherState, wanted: bool
+) -> tuple[tuple[Target, Manifest], ...]:
+    """Stop or go on with the researchers in that state."""
+    parts = [part for part, found in seen.researchers.items() if found == state]
+    targets = [Target("Job", part_namespace(campaign, part), researcher.NAME) for part in parts]
+    return tuple((target, {"spec": {"suspend": wanted}}) for target in targets)
 
 
 def _researcher_jobs(campaign: ResearchCampaign, seen: CampaignSeen) -> tuple[Target, ...]:
     return tuple(
         Target("Job", part_namespace(campaign, part), researcher.NAME)
         for part, s in seen.researchers.items()
-        if s == "active"
+        if s in ("active", "suspended")
     )
 
 
@@ -163,7 +222,6 @@ def _suspended(
     plan: Plan,
     status: CampaignStatus,
     now: datetime,
-    settings: Settings,
 ) -> Plan:
     conditions = set_condition(
         status.conditions,
@@ -175,8 +233,16 @@ def _suspended(
         campaign.metadata.generation,
     )
     status = _phase(status.model_copy(update={"conditions": conditions}), "Suspended")
-    running = tuple(_researchers(campaign, seen, True, settings)) if seen.researchers else ()
-    return replace(plan, apply=(*plan.apply, *running), campaign_status=status)
+    stopped = _suspend(campaign, seen, "active", True)
+    return replace(plan, merge=(*plan.merge, *stopped), campaign_status=status)
+
+
+def _isolated(
+    campaign: ResearchCampaign, status: CampaignStatus, walls: isolation.Verdict, now: datetime
+) -> CampaignStatus:
+    kind, generation = CampaignCondition.NETWORK_ISOLATED, campaign.metadata.generation
+    known = set_condition(status.conditions, kind, walls.holds, walls.reason, walls.message, _stamp(now), generation)
+    return status.model_copy(update={"conditions": known})
 
 
 def _resumed(campaign: ResearchCampaign, status: CampaignStatus, now: datetime) -> CampaignStatus:
@@ -209,6 +275,17 @@ def _complete(
     return replace(plan, delete=_researcher_jobs(campaign, seen), campaign_status=status, notes=(note,), requeue=None)
 
 
+def name_taken(campaign: ResearchCampaign, why: str, now: datetime) -> Plan:
+    """Something that isn't ours has the name of something the campaign needs: it cannot be."""
+    return _refused(campaign, Plan(), campaign.status, Reason.NAMESPACE_TAKEN, why, now)
+
+
+def not_made(campaign: ResearchCampaign, why: str, now: datetime) -> Plan:
+    """The cluster does not take what the campaign needs: it says so and tries again."""
+    ready = _ready(campaign, campaign.status, False, Reason.CLUSTER_REFUSED, why, now)
+    return Plan(campaign_status=_phase(ready, campaign.status.phase), requeue=REFUSED_SECONDS)
+
+
 def _refused(
     campaign: ResearchCampaign, plan: Plan, status: CampaignStatus, reason: str, message: str, now: datetime
 ) -> Plan:
@@ -230,13 +307,17 @@ def _failed(
     return replace(plan, campaign_status=_phase(status, "Failed"), notes=(note,), requeue=None)
 
 
-def _accepted(campaign: ResearchCampaign, status: CampaignStatus, now: datetime) -> CampaignStatus:
+def _accepted(campaign: ResearchCampaign, seen: CampaignSeen, status: CampaignStatus, now: datetime) -> CampaignStatus:
+    """Accepted, also where a change of the spec asks for more than there is: it goes on as it was."""
+    message = "The hub took it on."
+    if seen.over_quota:
+        message = f"It goes on as it was accepted; the change has no room. {seen.over_quota}"
     conditions = set_condition(
         status.conditions,
         CampaignCondition.ACCEPTED,
         True,
-        Reason.VALID,
-        "The hub took it on.",
+        Reason.QUOTA_EXCEEDED if seen.over_quota else Reason.VALID,
+        message,
         _stamp(now),
         campaign.metadata.generation,
     )
@@ -254,12 +335,19 @@ def _status(campaign: ResearchCampaign, seen: CampaignSeen, now: datetime) -> Ca
     if seen.summary is None or not seen.summary.opened:
         return status
     conditions = _budget(campaign, status, seen.summary, now)
-    return status.model_copy(
-        update={"spend": seen.summary.spend, "best": counting.best(seen.summary), "conditions": conditions}
-    )
+    spend = seen.summary.spend
+    known = {
+        "spend": spend,
+        "spend_by_month": quota.by_month(campaign, spend.total_usd, now),
+        "best": counting.best(seen.summary),
+        "conditions": conditions,
+    }
+    return status.model_copy(update=known)
 
 
-def _budget(campaign: ResearchCampaign, status: CampaignStatus, summary: Summary, now: datetime):  # type: ignore[no-untyped-def]
+def _budget(
+    campaign: ResearchCampaign, status: CampaignStatus, summary: Summary, now: datetime
+) -> tuple[Condition, ...]:
     spent, limit = money.parse_usd(summary.spend.total_usd), money.parse_usd(campaign.spec.budget.limit_usd)
     percent = 100 * spent // limit
     if summary.purse_empty:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
+from aar_api import labels
 from aar_api.campaign import ResearchCampaign
 from aar_api.conditions import ExperimentCondition, Reason
 from aar_api.experiment import Cost, Experiment, ExperimentStatus, JobRef, Score, SeedOutcome
-from aar_api.wire import AdmissionAnswer, AdmissionRequest, ExperimentView, Settlement
+from aar_api.wire import AdmissionAnswer, AdmissionRequest, ExperimentView, IndexOutcome, Settlement
 
 from aar_operator.manifests import experiment as manifest
-from aar_operator.plan.model import ExperimentSeen, Note, Plan, Target
+from aar_operator.plan.model import ExperimentSeen, JobView, Note, Plan, Target
 from aar_operator.plan.verdicts import Verdict, stamp, write
 from aar_operator.settings import Settings
 
@@ -26,10 +27,12 @@ AGAIN_SECONDS = 1.0
 RESEARCH = ("Exploration", "Smoke")
 
 
-def plan_experiment(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:
+def plan_experiment(experiment: Experiment, seen: ExperimentSeen, now: datetime, settings: Settings) -> Plan:
     """The first step."""
-    if experiment.metadata.deletion_timestamp is not None or experiment.status.phase in FINISHED:
-        return Plan(delete=_children(seen))
+    if experiment.status.phase in FINISHED:
+        return _over(experiment, seen, settings)
+    if experiment.metadata.deletion_timestamp is not None:
+        return _deleted(experiment, seen)
     campaign = seen.campaign
     if campaign is None:
         message = f"There is no campaign {experiment.spec.campaign_ref!r} in this namespace: apply it, or correct campaignRef."
@@ -51,6 +54,55 @@ def plan_experiment(experiment: Experiment, seen: ExperimentSeen, now: datetime)
     if experiment.status.job_ref is not None and experiment.status.attempts >= MAX_JOBS:
         return Plan(settle=_settlement(seen, "lost"))
     return _next_in_line(experiment, campaign, seen, now)
+
+
+def _over(experiment: Experiment, seen: ExperimentSeen, settings: Settings) -> Plan:
+    """Its Job goes, at once or after the time for which its log is kept, and with it the Secret; then nothing holds the object."""
+    release = _released(experiment)
+    if seen.job is None:
+        return Plan(merge=release)
+    keep = settings.job_ttl_seconds if not settings.one_machine else 0
+    if keep == 0 or not seen.job.finished or experiment.metadata.deletion_timestamp is not None:
+        return Plan(merge=release, delete=_children(seen))
+    if seen.job.expires:
+        return Plan(merge=release)
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": seen.job.name, "uid": seen.job.uid}
+    secret = (replace(_job(seen), kind="Secret"), {"metadata": {"ownerReferences": [owner]}})
+    expiry = (_job(seen), {"spec": {"ttlSecondsAfterFinished": keep}})
+    return Plan(merge=(secret, expiry, *release))
+
+
+def _deleted(experiment: Experiment, seen: ExperimentSeen) -> Plan:
+    """What ran is paid for and scored like a cancelled one, if there is still a hub to say it to; then nothing is left of it."""
+    if labels.FINALIZER not in experiment.metadata.finalizers:
+        return Plan(delete=_children(seen))
+    campaign = seen.campaign
+    gone = campaign is None or campaign.status.phase == "Failed"
+    if seen.summary is not None and seen.summary.opened:
+        return Plan(settle=_settlement(seen, "cancelled"))
+    if gone or (campaign is not None and campaign.metadata.deletion_timestamp is not None):
+        return Plan(merge=_released(experiment), delete=_children(seen))
+    return Plan(requeue=AGAIN_SECONDS)
+
+
+def _released(experiment: Experiment) -> tuple[tuple[Target, dict[str, Any]], ...]:
+    """The patch that lets a deleted object go, if it is still held."""
+    kept = [one for one in experiment.metadata.finalizers if one != labels.FINALIZER]
+    if len(kept) == len(experiment.metadata.finalizers):
+        return ()
+    return ((_own(experiment), {"metadata": {"finalizers": kept}}),)
+
+
+def _held(experiment: Experiment) -> tuple[tuple[Target, dict[str, Any]], ...]:
+    """The patch that holds an object from before money is reserved for it until that is settled, if it is not held yet."""
+    finalizers = experiment.metadata.finalizers
+    if labels.FINALIZER in finalizers:
+        return ()
+    return ((_own(experiment), {"metadata": {"finalizers": [*finalizers, labels.FINALIZER]}}),)
+
+
+def _own(experiment: Experiment) -> Target:
+    return Target("Experiment", experiment.metadata.namespace, experiment.metadata.name)
 
 
 def after_admission(
@@ -93,6 +145,15 @@ def after_settlement(experiment: Experiment, seen: ExperimentSeen, view: Experim
     phase, verdicts = _ending(view)
     status = write(experiment, phase, now, *verdicts).model_copy(update=known)
     return Plan(experiment_status=status)
+
+
+def refused_job(experiment: Experiment, why: str) -> Settlement:
+    """What the hub is told of a Job that the cluster will never take."""
+    told = [
+        IndexOutcome(index=index, succeeded=False, reason=str(Reason.CLUSTER_REFUSED), message=why[:2000])
+        for index in range(experiment.spec.seeds)
+    ]
+    return Settlement(job_name="", job_uid="", outcome="finished", indexes=tuple(told))
 
 
 def _ending(view: ExperimentView) -> tuple[Literal["Complete", "Failed", "Cancelled"], tuple[Verdict, ...]]:
@@ -149,9 +210,19 @@ def _stopped(experiment: Experiment, campaign: ResearchCampaign) -> bool:
 def _suspended(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:
     verdict = Verdict(ExperimentCondition.SUSPENDED, True, Reason.USER_REQUESTED, "It is suspended.")
     status = write(_with_job(experiment, seen, now), experiment.status.phase, now, verdict)
-    if seen.job is None or seen.job.suspended:
-        return Plan(experiment_status=status)
-    return Plan(merge=((_job(seen), {"spec": {"suspend": True}}),), experiment_status=status)
+    return Plan(merge=_run(seen, False), experiment_status=status)
+
+
+def _run(seen: ExperimentSeen, wanted: bool) -> tuple[tuple[Target, dict[str, Any]], ...]:
+    """The patch that stops a Job or lets it go on; that of a queued Job is written to Kueue's object for it."""
+    job = seen.job
+    if job is None:
+        return ()
+    if job.queued:
+        if not job.workload or job.workload_active == wanted:
+            return ()
+        return ((Target("Workload", job.namespace, job.workload), {"spec": {"active": wanted}}),)
+    return () if job.suspended != wanted else ((_job(seen), {"spec": {"suspend": not wanted}}),)
 
 
 def _running(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:
@@ -162,9 +233,18 @@ def _running(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Pla
     ]
     if any(c.type == ExperimentCondition.SUSPENDED for c in experiment.status.conditions):
         verdicts.append(Verdict(ExperimentCondition.SUSPENDED, False, Reason.RESUMED, "It runs on."))
-    status = write(_with_job(experiment, seen, now), "Running", now, *verdicts)
-    merge = ((_job(seen), {"spec": {"suspend": False}}),) if seen.job.suspended else ()
-    return Plan(experiment_status=status, merge=merge)
+    if seen.job.queued:
+        verdicts.append(_queue_verdict(seen.job))
+    waits = seen.job.queued and seen.job.suspended
+    status = write(_with_job(experiment, seen, now), "Queued" if waits else "Running", now, *verdicts)
+    return Plan(experiment_status=status, merge=_run(seen, True))
+
+
+def _queue_verdict(job: JobView) -> Verdict:
+    if not job.suspended:
+        return Verdict(ExperimentCondition.QUOTA_RESERVED, True, Reason.QUOTA_RESERVED, "Kueue lets it run.")
+    message = job.waiting or "Kueue has not looked at it yet."
+    return Verdict(ExperimentCondition.QUOTA_RESERVED, False, Reason.WAITING_FOR_QUOTA, message)
 
 
 def _with_job(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Experiment:
@@ -185,7 +265,8 @@ def _next_in_line(experiment: Experiment, campaign: ResearchCampaign, seen: Expe
     full = seen.before >= limits.parallelism or (gpus > 0 and seen.gpus_before + gpus > max(limits.max_gpus, gpus))
     if full:
         return Plan(experiment_status=write(experiment, "Queued", now))
-    return Plan(ask=AdmissionRequest(uid=experiment.metadata.uid, spec=experiment.spec, max_attempts=MAX_RUNS))
+    asked = AdmissionRequest(uid=experiment.metadata.uid, spec=experiment.spec, max_attempts=MAX_RUNS)
+    return Plan(merge=_held(experiment), ask=asked)
 
 
 def _unanswered(experiment: Experiment, campaign: ResearchCampaign, seen: ExperimentSeen, now: datetime) -> Plan:

@@ -10,7 +10,9 @@ from aar_api.experiment import Experiment, ExperimentStatus
 from aar_api.wire import AdmissionRequest, ErrorBody, FeedPage, IndexOutcome, Settlement, Stage, Summary
 
 Manifest = dict[str, Any]
-ResearcherState = Literal["active", "succeeded", "failed"]
+ResearcherState = Literal["active", "suspended", "succeeded", "failed"]
+FINISHED = ("Complete", "Failed")
+"""Phases of a campaign that is over."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,25 @@ class JobView:
     reason: str
     message: str
     indexes: tuple[IndexOutcome, ...]
+    expires: bool = False
+    """Whether it goes of its own accord some time after its end."""
+    queued: bool = False
+    """Whether Kueue says when it runs; its `suspend` is then not ours to write."""
+    workload: str = ""
+    """Kueue's object for it; empty while there is none."""
+    workload_active: bool = True
+    waiting: str = ""
+    """Why Kueue has it wait."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """An isolation probe as deciding sees it."""
+
+    state: ResearcherState
+    connected: bool = False
+    """Whether it failed because something answered."""
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +72,7 @@ class Plan:
     """What to do, in this order: apply, create, merge, delete, move the stage, status, notes; then ask the hub, and plan again."""
 
     apply: tuple[Manifest, ...] = ()
+    """Made so; Namespaces only where they are ours, and what cannot change (Jobs, claims) only once."""
     create: tuple[Manifest, ...] = ()
     """Made once and never touched again; one that is there is left as it is."""
     merge: tuple[tuple[Target, Manifest], ...] = ()
@@ -84,6 +106,16 @@ class CampaignSeen:
     researcher_tokens: dict[str, str] = field(default_factory=dict)
     namespaces: tuple[str, ...] = ()
     """Namespaces that carry the campaign's UID."""
+    hub_address: str | None = None
+    """Address of the hub's Service, or the one it had."""
+    probes: dict[str, Probe] = field(default_factory=dict)
+    """Isolation probes by part."""
+    over_quota: str = ""
+    """A sentence, if the namespace's limits leave no room."""
+    cluster_queue: str = ""
+    """Kueue's ClusterQueue for the campaign; empty: none."""
+    no_queue: str = ""
+    """A sentence, if the campaign names a queue that isn't there."""
 
 
 @dataclass(frozen=True)

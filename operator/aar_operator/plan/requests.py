@@ -35,5 +35,5 @@ def _experiment(campaign: ResearchCampaign, name: str, spec: Manifest) -> Manife
         "uid": meta.uid,
         "controller": True,
     }
-    one["metadata"]["ownerReferences"] = [owner]
+    one["metadata"] |= {"ownerReferences": [owner], "finalizers": [labels.FINALIZER]}
     return one

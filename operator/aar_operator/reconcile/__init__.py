@@ -12,6 +12,8 @@ from aar_operator.reconcile.campaigns import CampaignReconciler
 from aar_operator.reconcile.experiments import ExperimentReconciler
 from aar_operator.reconcile.outcome import Outcome
 from aar_operator.reconcile.pool import HubPool
+from aar_operator.reconcile.reading import Malformed, Reading
+from aar_operator.reconcile.refusing import refuse
 from aar_operator.settings import Settings
 
 
@@ -19,9 +21,11 @@ class Reconciler:
     """Brings one object nearer to what it should be."""
 
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
-        self.pool = HubPool(cluster)
-        self._campaigns = CampaignReconciler(cluster, self.pool, settings)
-        self._experiments = ExperimentReconciler(cluster, self.pool, settings)
+        self._cluster = cluster
+        self.pool = HubPool(cluster, settings)
+        reading = Reading()
+        self._campaigns = CampaignReconciler(cluster, self.pool, reading, settings)
+        self._experiments = ExperimentReconciler(cluster, self.pool, reading, settings)
 
     async def close(self) -> None:
         """Close the connections to hubs."""
@@ -35,6 +39,12 @@ class Reconciler:
             HubError: the hub did not do it; try again later.
         """
         now = datetime.now(UTC)
-        if ref.kind == "ResearchCampaign":
-            return await self._campaigns.reconcile(ref, now)
-        return await self._experiments.reconcile(ref, now)
+        read = await self._cluster.get(ref)
+        one = self._campaigns if ref.kind == "ResearchCampaign" else self._experiments
+        if read is None:
+            return await one.gone(ref)
+        try:
+            return await one.reconcile(ref, read, now)
+        except Malformed as error:
+            await refuse(self._cluster, ref, read, str(error), now)
+            return Outcome()

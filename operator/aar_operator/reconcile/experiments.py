@@ -6,42 +6,51 @@ from datetime import datetime
 
 from aar_api import labels
 from aar_api.campaign import ResearchCampaign
-from aar_api.campaign import parse as parse_campaign
-from aar_api.experiment import Experiment, parse
+from aar_api.conditions import Reason
+from aar_api.experiment import Experiment
 
-from aar_operator.cluster import Cluster, Manifest, Ref
+from aar_operator.cluster import Cluster, Denied, Invalid, Manifest, Ref
+from aar_operator.cluster.cache import JOB_NAME
 from aar_operator.cluster.observe import job_view
-from aar_operator.plan import line as line_up
-from aar_operator.plan.experiment import after_admission, after_settlement, idle, plan_experiment
+from aar_operator.plan.experiment import after_admission, after_settlement, idle, plan_experiment, refused_job
 from aar_operator.plan.model import ExperimentSeen, JobView, Plan
 from aar_operator.reconcile.outcome import Outcome, carry_out, report
 from aar_operator.reconcile.pool import HubPool, Line
+from aar_operator.reconcile.reading import Reading
 from aar_operator.settings import Settings
-
-JOB_LABEL = "batch.kubernetes.io/job-name"
 
 
 class ExperimentReconciler:
     """See Reconciler."""
 
-    def __init__(self, cluster: Cluster, pool: HubPool, settings: Settings) -> None:
-        self._cluster, self._pool, self._settings = cluster, pool, settings
+    def __init__(self, cluster: Cluster, pool: HubPool, reading: Reading, settings: Settings) -> None:
+        self._cluster, self._pool, self._reading, self._settings = cluster, pool, reading, settings
 
-    async def reconcile(self, ref: Ref, now: datetime) -> Outcome:
+    async def gone(self, ref: Ref) -> Outcome:
+        """Its finalizer lets it go only when nothing is left of it; what somebody forced out of that is removed here."""
+        await self._bury(ref, "")
+        return Outcome()
+
+    async def reconcile(self, ref: Ref, read: Manifest, now: datetime) -> Outcome:
         """Observe, plan, apply; once more with the hub's word, if it was asked."""
-        read = await self._cluster.get(ref)
-        if read is None:
-            return Outcome()
-        experiment, missing = await self._with_method(parse(read))
+        experiment, missing = await self._with_method(self._reading.experiment(read))
+        await self._bury(ref, experiment.metadata.uid)
         campaign = await self._campaign(experiment)
         line = None if campaign is None else await self._pool.line(campaign)
         siblings = await self._siblings(experiment)
         seen = await self._observe(experiment, campaign, line, siblings, missing, now)
-        plan = plan_experiment(experiment, seen, now)
+        plan = plan_experiment(experiment, seen, now, self._settings)
         await carry_out(self._cluster, plan)
         if line is not None and (plan.ask is not None or plan.settle is not None):
             plan = await self._second(experiment, seen, line, plan, now)
-            await carry_out(self._cluster, plan)
+            try:
+                await carry_out(self._cluster, plan)
+            except Denied as error:
+                await self._cluster.emit(ref, "Warning", str(Reason.CLUSTER_REFUSED), str(error))
+                raise
+            except Invalid as error:
+                view = await line.hub.settle(experiment.metadata.name, refused_job(experiment, str(error)))
+                plan = after_settlement(experiment, seen, view, now)
         await report(self._cluster, ref, read, plan.experiment_status, plan)
         return Outcome(plan.requeue, _wake(experiment, plan, siblings))
 
@@ -80,12 +89,12 @@ class ExperimentReconciler:
     async def _campaign(self, experiment: Experiment) -> ResearchCampaign | None:
         ref = Ref("ResearchCampaign", experiment.metadata.namespace, experiment.spec.campaign_ref)
         found = await self._cluster.get(ref)
-        return None if found is None else parse_campaign(found)
+        return None if found is None else next(iter(self._reading.campaigns([found])), None)
 
     async def _siblings(self, experiment: Experiment) -> list[Experiment]:
         """The campaign's other experiments that run or wait, oldest first."""
         found = await self._cluster.find("Experiment", namespace=experiment.metadata.namespace)
-        every = [parse(one) for one in found if one["metadata"]["name"] != experiment.metadata.name]
+        every = self._reading.experiments(one for one in found if one["metadata"]["name"] != experiment.metadata.name)
         ours = [e for e in every if e.spec.campaign_ref == experiment.spec.campaign_ref and not idle(e.status)]
         return sorted(ours, key=line_up.age)
 
@@ -97,8 +106,25 @@ class ExperimentReconciler:
             return 0, None
         job = max(alive, key=_attempt)
         meta = job["metadata"]
-        pods = await self._cluster.find("Pod", {JOB_LABEL: meta["name"]}, meta["namespace"])
-        return _attempt(job), job_view(job, pods, now)
+        pods = await self._cluster.find("Pod", {JOB_NAME: meta["name"]}, meta["namespace"])
+        return _attempt(job), job_view(job, pods, now, await self._workload(job))
+
+    async def _workload(self, job: Manifest) -> Manifest | None:
+        """Kueue's object for a Job, if it is in a queue."""
+        if labels.QUEUE not in job["metadata"].get("labels", {}):
+            return None
+        meta = job["metadata"]
+        found = await self._cluster.find("Workload", {labels.WORKLOAD_JOB: meta["uid"]}, meta["namespace"])
+        return next(iter(found), None)
+
+    async def _bury(self, ref: Ref, uid: str) -> None:
+        """Remove the Jobs of an object of that name that is no more."""
+        marks = {labels.EXPERIMENT: ref.name, labels.CAMPAIGN_NAMESPACE: ref.namespace}
+        for job in await self._cluster.find("Job", marks):
+            if job["metadata"]["labels"].get(labels.EXPERIMENT_UID) != uid:
+                left = Ref.of(job)
+                await self._cluster.delete(left, job["metadata"]["uid"])
+                await self._cluster.delete(Ref("Secret", left.namespace, left.name))
 
     async def _with_method(self, experiment: Experiment) -> tuple[Experiment, str]:
         """A method in a ConfigMap becomes an inline one; else a sentence on what is missing."""

@@ -9,6 +9,9 @@ from aar_api.base import Model
 from aar_operator.cluster import Cluster, Manifest, Ref
 from aar_operator.plan.model import Plan, Target
 
+UNCHANGING = ("Job", "PersistentVolumeClaim")
+"""Kinds whose specs cannot change: applying them anew after an upgrade of the operator would be refused for ever."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -28,13 +31,22 @@ def ref_of(target: Target) -> Ref:
 async def carry_out(cluster: Cluster, plan: Plan) -> None:
     """Objects first, in the plan's order; statuses and notes are the caller's, after what else it has to do."""
     for manifest in plan.apply:
-        await cluster.apply(manifest)
+        await _make(cluster, manifest)
     for manifest in plan.create:
         await cluster.create(manifest)
     for target, patch in plan.merge:
         await cluster.merge(ref_of(target), patch)
     for target in plan.delete:
         await cluster.delete(ref_of(target))
+
+
+async def _make(cluster: Cluster, manifest: Manifest) -> None:
+    """A Namespace is created, never taken over; after that its labels are kept as they should be."""
+    if manifest["kind"] in (*UNCHANGING, "Namespace"):
+        made = await cluster.create(manifest)
+        if made or manifest["kind"] in UNCHANGING:
+            return
+    await cluster.apply(manifest)
 
 
 async def report(cluster: Cluster, ref: Ref, read: Manifest, status: Model | None, plan: Plan) -> None:

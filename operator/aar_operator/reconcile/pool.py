@@ -12,6 +12,7 @@ from aar_operator.cluster import Cluster, Manifest, Ref
 from aar_operator.hubs import Hub
 from aar_operator.manifests import hub as manifest
 from aar_operator.manifests.common import part_namespace
+from aar_operator.settings import Settings
 
 
 @dataclass
@@ -31,8 +32,8 @@ class Line:
 class HubPool:
     """Lines by campaign UID."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+        self._cluster, self._settings = cluster, settings
         self._lines: dict[str, Line] = {}
 
     async def token(self, campaign: ResearchCampaign) -> str | None:
@@ -49,13 +50,16 @@ class HubPool:
         if service is None or token is None or not host:
             return None
         ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
-        url = f"http://{host}:{ports['operator']}"
+        where = f"[{host}]" if ":" in host else host
+        url = f"http://{where}:{ports['operator']}"
+        if self._settings.hub_url:
+            url = self._settings.hub_url.format(namespace=part_namespace(campaign, "hub"), port=ports["operator"])
         known = self._lines.get(campaign.metadata.uid)
         if known is not None and (known.url, known.token) == (url, token):
             return known
         if known is not None:
             await known.hub.close()
-        fresh = Line(url, token, f"http://{host}:{ports['sandbox']}", Hub(url, token))
+        fresh = Line(url, token, f"http://{where}:{ports['sandbox']}", Hub(url, token))
         self._lines[campaign.metadata.uid] = fresh
         return fresh
 

@@ -1,0 +1,33 @@
+"""What a namespace spent on campaigns that are gone, by month: kept in the operator's namespace, where its users cannot write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from aar_api import labels
+from aar_api.campaign import ResearchCampaign
+
+from aar_operator.manifests.common import Manifest, obj
+from aar_operator.settings import Settings
+
+
+def marks(namespace: str) -> dict[str, str]:
+    """Labels of a namespace's book."""
+    return {labels.MANAGED_BY: labels.FIELD_MANAGER, labels.COMPONENT: "book", labels.BOOK: namespace}
+
+
+def build(namespace: str, settings: Settings) -> Manifest:
+    """An empty book."""
+    return obj("v1", "ConfigMap", f"book.{namespace}", settings.operator_namespace, marks(namespace))
+
+
+def entry(campaign: ResearchCampaign) -> Manifest:
+    """The patch that enters a campaign."""
+    months = dict(campaign.status.spend_by_month)
+    return {"data": {campaign.metadata.uid: json.dumps(months, sort_keys=True)}}
+
+
+def spent(book: Mapping[str, str], month: str) -> list[str]:
+    """US dollars of one month, one amount a campaign that is gone."""
+    return [json.loads(months).get(month, "0") for months in book.values()]

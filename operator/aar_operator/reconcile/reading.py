@@ -1,0 +1,83 @@
+"""Objects as models, each version parsed once; one that breaks the models is told apart, so that it harms no other."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from aar_api.campaign import ResearchCampaign
+from aar_api.campaign import parse as parse_campaign
+from aar_api.errors import InvalidInput, explain
+from aar_api.experiment import Experiment
+from aar_api.experiment import parse as parse_experiment
+from pydantic import ValidationError
+
+from aar_operator.cluster import Manifest
+
+REMEMBERED = 50_000
+
+
+class Malformed(InvalidInput):
+    """An object that the API server took, but that is no campaign or experiment: an old schema, or what a schema cannot say."""
+
+
+Model = TypeVar("Model", ResearchCampaign, Experiment)
+
+
+class Reading:
+    """Parses, and remembers what it parsed."""
+
+    def __init__(self) -> None:
+        self._campaigns: OrderedDict[str, tuple[str, ResearchCampaign | Malformed]] = OrderedDict()
+        self._experiments: OrderedDict[str, tuple[str, Experiment | Malformed]] = OrderedDict()
+
+    def campaign(self, manifest: Manifest) -> ResearchCampaign:
+        """A campaign.
+
+        Raises:
+            Malformed: it is none.
+        """
+        return _need(_remembered(self._campaigns, manifest, parse_campaign))
+
+    def experiment(self, manifest: Manifest) -> Experiment:
+        """An experiment.
+
+        Raises:
+            Malformed: it is none.
+        """
+        return _need(_remembered(self._experiments, manifest, parse_experiment))
+
+    def campaigns(self, manifests: Iterable[Manifest]) -> list[ResearchCampaign]:
+        """Those that are campaigns."""
+        read = (_remembered(self._campaigns, one, parse_campaign) for one in manifests)
+        return [one for one in read if not isinstance(one, Malformed)]
+
+    def experiments(self, manifests: Iterable[Manifest]) -> list[Experiment]:
+        """Those that are experiments."""
+        read = (_remembered(self._experiments, one, parse_experiment) for one in manifests)
+        return [one for one in read if not isinstance(one, Malformed)]
+
+
+def _need(read: Model | Malformed) -> Model:
+    if isinstance(read, Malformed):
+        raise read
+    return read
+
+
+def _remembered(
+    memory: OrderedDict[str, tuple[str, Model | Malformed]], manifest: Manifest, parse: Callable[[Manifest], Model]
+) -> Model | Malformed:
+    uid, version = manifest["metadata"]["uid"], manifest["metadata"]["resourceVersion"]
+    known = memory.get(uid)
+    if known is not None and known[0] == version:
+        return known[1]
+    read: Model | Malformed
+    try:
+        read = parse(manifest)
+    except ValidationError as error:
+        read = Malformed(f"{explain(error)}: correct that.")
+    memory[uid] = (version, read)
+    while len(memory) > REMEMBERED:
+        memory.popitem(last=False)
+    return read

@@ -1,0 +1,100 @@
+"""What stands around a campaign in the cluster: children, probes, queues, and what its namespace has left."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from aar_api import labels, names
+from aar_api.campaign import ResearchCampaign
+from aar_api.experiment import Experiment
+
+from aar_operator.cluster import Cluster, Manifest, Ref
+from aar_operator.cluster.cache import JOB_NAME
+from aar_operator.cluster.observe import job_state, probe_view
+from aar_operator.manifests import book, hub, isolation, researcher
+from aar_operator.manifests.common import part_namespace
+from aar_operator.plan import isolation as walls
+from aar_operator.plan import quota
+from aar_operator.plan.model import CampaignSeen, Probe, ResearcherState
+from aar_operator.reconcile.reading import Reading
+from aar_operator.settings import Settings
+
+
+class Surroundings:
+    """Looks at the cluster; the hub is asked elsewhere."""
+
+    def __init__(self, cluster: Cluster, reading: Reading, settings: Settings) -> None:
+        self._cluster, self._reading, self._settings = cluster, reading, settings
+
+    async def seen(self, campaign: ResearchCampaign, now: datetime) -> CampaignSeen:
+        """Everything but what the hub says."""
+        cluster_queue, no_queue = await self._queue(campaign)
+        return CampaignSeen(
+            experiments=await self._experiments(campaign),
+            researchers=await self._researchers(campaign),
+            namespaces=await self._namespaces(campaign),
+            hub_address=await self._address(campaign),
+            probes=await self._probes(campaign),
+            over_quota=await self._over_quota(campaign, now),
+            cluster_queue=cluster_queue,
+            no_queue=no_queue,
+        )
+
+    async def _experiments(self, campaign: ResearchCampaign) -> tuple[Experiment, ...]:
+        found = await self._cluster.find("Experiment", namespace=campaign.metadata.namespace)
+        every = self._reading.experiments(found)
+        return tuple(one for one in every if one.spec.campaign_ref == campaign.metadata.name)
+
+    async def _namespaces(self, campaign: ResearchCampaign) -> tuple[str, ...]:
+        found = await self._cluster.find("Namespace", {labels.CAMPAIGN_UID: campaign.metadata.uid})
+        return tuple(one["metadata"]["name"] for one in found)
+
+    async def _researchers(self, campaign: ResearchCampaign) -> dict[str, ResearcherState]:
+        parts = [names.researcher(index) for index in range(campaign.spec.researchers.count)]
+        jobs = {part: await self._job(campaign, part, researcher.NAME) for part in parts}
+        return {part: job_state(job) for part, job in jobs.items() if job is not None}
+
+    async def _probes(self, campaign: ResearchCampaign) -> dict[str, Probe]:
+        found: dict[str, Probe] = {}
+        for part in walls.parts(campaign):
+            job = await self._job(campaign, part, isolation.NAME)
+            if job is not None and "deletionTimestamp" not in job["metadata"]:
+                marks = {JOB_NAME: isolation.NAME}
+                pods = await self._cluster.find("Pod", marks, part_namespace(campaign, part))
+                found[part] = probe_view(job, pods)
+        return found
+
+    async def _job(self, campaign: ResearchCampaign, part: str, name: str) -> Manifest | None:
+        return await self._cluster.get(Ref("Job", part_namespace(campaign, part), name))
+
+    async def _address(self, campaign: ResearchCampaign) -> str | None:
+        """Of the Service; if that is gone, of the one there was."""
+        namespace = part_namespace(campaign, "hub")
+        service = await self._cluster.get(Ref("Service", namespace, hub.NAME))
+        if service is not None:
+            address: str | None = service["spec"].get("clusterIP")
+            return address
+        space = await self._cluster.get(Ref("Namespace", "", namespace))
+        kept: dict[str, str] = (space or {}).get("metadata", {}).get("annotations") or {}
+        return kept.get(labels.HUB_ADDRESS)
+
+    async def _over_quota(self, campaign: ResearchCampaign, now: datetime) -> str:
+        namespace = campaign.metadata.namespace
+        limits = quota.limits_of(namespace, self._settings.namespace_limits)
+        if limits is None:
+            return ""
+        others = self._reading.campaigns(await self._cluster.find("ResearchCampaign", namespace=namespace))
+        books = await self._cluster.find("ConfigMap", book.marks(namespace), self._settings.operator_namespace)
+        entered = {uid: months for one in books for uid, months in (one.get("data") or {}).items()}
+        gone = book.spent(entered, now.strftime("%Y-%m"))
+        return quota.exceeded(campaign, others, gone, limits, now)
+
+    async def _queue(self, campaign: ResearchCampaign) -> tuple[str, str]:
+        """(ClusterQueue, sentence on what is missing)."""
+        wanted, configured = campaign.spec.queue_name, self._settings.cluster_queue
+        if not configured or wanted is None:
+            return configured, ""
+        found = await self._cluster.get(Ref("LocalQueue", campaign.metadata.namespace, wanted))
+        if found is None:
+            return "", f"There is no LocalQueue {wanted!r} in this namespace: have it made, or leave out queueName."
+        return str(found["spec"]["clusterQueue"]), ""
