@@ -30,6 +30,9 @@ from aar_api.wire import (
 TIMEOUT_SECONDS = 120.0
 """Building a task or scoring many predictions takes seconds; a hub that is silent for longer is stuck."""
 
+CONNECT_SECONDS = 5.0
+"""An address behind which there is no pod drops packets: waiting longer for it would hold up the work on others."""
+
 
 class HubError(AarError):
     """A call to a hub failed."""
@@ -51,8 +54,9 @@ class Hub:
     """The operator's view of one hub."""
 
     def __init__(self, url: str, token: str) -> None:
+        timeout = httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS)
         self._client = httpx.AsyncClient(
-            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_SECONDS, trust_env=False
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout, trust_env=False
         )
 
     async def close(self) -> None:

@@ -19,7 +19,8 @@ import json
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -48,6 +49,7 @@ FIRST_SECONDS = 0.2
 MOST_SECONDS = 5.0
 PAGE = 500
 CONNECTIONS = 64
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 Counted = Callable[[str, int, float], None]
 """Told of every answer: verb, code (0: none), seconds."""
@@ -61,18 +63,18 @@ class Client:
         self._counted = counted
 
     @classmethod
-    async def connect(cls, counted: Counted = lambda verb, code, seconds: None) -> Client:
-        """Find the API server: in a pod by its service account, else by the kubeconfig.
+    async def connect(cls, counted: Counted = lambda verb, code, seconds: None, kubeconfig: str | None = None) -> Self:
+        """Find the API server: by the kubeconfig that is named, else in a pod by its service account, else by $KUBECONFIG.
 
         Raises:
             ClusterError: neither is there.
         """
         configuration = kubernetes_client.Configuration()
         try:
-            try:
+            if kubeconfig is None and in_cluster():
                 kubernetes_config.load_incluster_config(client_configuration=configuration)
-            except kubernetes_config.ConfigException:
-                await kubernetes_config.load_kube_config(client_configuration=configuration)
+            else:
+                await kubernetes_config.load_kube_config(kubeconfig, client_configuration=configuration)
         except kubernetes_config.ConfigException as error:
             raise ClusterError(
                 f"There is no way to a cluster ({error}): run this in a pod with a service account, or set KUBECONFIG."
@@ -176,6 +178,11 @@ class Client:
             raise _error(code, data, answer.getheader("Retry-After"))
         got: Manifest = json.loads(data)
         return got
+
+
+def in_cluster() -> bool:
+    """Whether this is a pod with a service account."""
+    return SERVICE_ACCOUNT.exists()
 
 
 def verb(method: str, content: str) -> str:

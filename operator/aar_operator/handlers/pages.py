@@ -26,7 +26,8 @@ class Pages:
     async def start(self, port: int) -> int:
         """Listen; the port, chosen by the system if 0 is given."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, port=port).start()
+        # A port that the system chooses would differ between the families of addresses, and is wanted on one machine only.
+        await web.TCPSite(self._runner, host=None if port else "127.0.0.1", port=port).start()
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:

@@ -1,0 +1,117 @@
+"""The operator's cluster and reconciler inside the test's process, one life after another, with faults put into its requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aar_operator.cluster import ClusterError, Ref, Unavailable
+from aar_operator.cluster.client import Client
+from aar_operator.cluster.kubernetes import KubernetesCluster
+from aar_operator.hubs import HubError
+from aar_operator.reconcile import Reconciler
+from aar_operator.settings import Settings
+
+
+class Killed(BaseException):
+    """The process is gone; nobody catches that."""
+
+
+@dataclass
+class Faults:
+    """What happens to requests, and what was seen of them."""
+
+    before: Callable[[str, str], None] = lambda method, path: None
+    """Raises instead of sending."""
+    writes_left: int | None = None
+    """Writes after which the process is killed: the last is carried out, but its answer is lost."""
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    made: Counter[str] = field(default_factory=Counter)
+    """Collection/name -> times that the server made it."""
+
+
+class FaultyClient(Client):
+    faults = Faults()
+
+    async def send(self, method, path, body=None, content="application/json", query=None):
+        self.faults.before(method, path)
+        got = await super().send(method, path, body, content, query)
+        if method == "GET":
+            return got
+        self.faults.sent.append((method, path))
+        if method == "POST":
+            self.faults.made[f"{path}/{got['metadata']['name']}"] += 1
+        if self.faults.writes_left is not None:
+            self.faults.writes_left -= 1
+            if self.faults.writes_left <= 0:
+                raise Killed
+        return got
+
+
+class Inside:
+    """Lives of an operator for the objects of one namespace."""
+
+    def __init__(
+        self, kubeconfig: object, space: str, hubs_url: str, faults: Faults | None = None, **settings: object
+    ) -> None:
+        self.kubeconfig, self.space, self.faults = str(kubeconfig), space, faults or Faults()
+        known = {"operator_namespace": f"{space}-op", "hub_url": hubs_url + "/{namespace}"}
+        self.settings = Settings(**(known | settings))  # type: ignore[arg-type]
+
+    def live(self, enough: Callable[[], object], seconds: float = 60.0) -> bool:
+        """Reconcile everything again and again until it is enough, or the process is killed (then false)."""
+        return asyncio.run(self._live(enough, seconds))
+
+    async def _live(self, enough: Callable[[], object], seconds: float) -> bool:
+        FaultyClient.faults = self.faults
+        client = await FaultyClient.connect(kubeconfig=self.kubeconfig)
+        cluster = KubernetesCluster(client)
+        reconciler = Reconciler(cluster, self.settings)
+        end = time.monotonic() + seconds
+        try:
+            while not enough():
+                assert time.monotonic() < end, f"not within {seconds} s"
+                await self._round(cluster, reconciler)
+                await asyncio.sleep(0.05)
+            return True
+        except Killed:
+            return False
+        finally:
+            await reconciler.close()
+            await client.close()
+
+    async def _round(self, cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        try:
+            await cluster.relist()
+        except ClusterError:
+            return
+        for kind in ("ResearchCampaign", "Experiment"):
+            for one in await cluster.find(kind, namespace=self.space):
+                await self._look(reconciler, Ref.of(one))
+        for job in await cluster.find("Job", {"aar.dev/campaign-namespace": self.space}):
+            name = job["metadata"]["labels"].get("aar.dev/experiment")
+            if name is not None:
+                await self._look(reconciler, Ref("Experiment", self.space, name))
+
+    async def _look(self, reconciler: Reconciler, ref: Ref) -> None:
+        try:
+            await reconciler.reconcile(ref)
+        except (ClusterError, HubError):
+            return
+
+
+def unavailable(every: int) -> Callable[[str, str], None]:
+    """Every so many requests fail, each in another way."""
+    count = 0
+    words = ("too many requests", "internal error", "timed out")
+
+    def fail(method: str, path: str) -> None:
+        nonlocal count
+        count += 1
+        if count % every == 0:
+            raise Unavailable(words[count // every % len(words)], 0.0)
+
+    return fail
