@@ -22,6 +22,8 @@ BOOK = f"{GROUP}/book"
 """On the ConfigMap that keeps what a namespace spent on campaigns that are gone: the namespace."""
 HUB_ADDRESS = f"{GROUP}/hub-address"
 """Annotation of the hub's namespace: the address of its Service, kept for when that has to be made again."""
+APPLIED = f"{GROUP}/applied"
+"""Annotation of what the operator applies: a digest of the manifest, so that a new process knows what need not be sent again."""
 QUEUE = "kueue.x-k8s.io/queue-name"
 WORKLOAD_JOB = "kueue.x-k8s.io/job-uid"
 

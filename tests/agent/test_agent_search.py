@@ -21,7 +21,7 @@ from aar_api.wire import LeaderboardRow
 from agent.smallhub import SmallHub, serving
 
 LOG = logging.getLogger("test")
-ENVIRON = dict(os.environ)  # noqa: TID251  a child process of the test inherits PATH and PYTHONPATH
+ENVIRON = dict(os.environ)
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,8 @@ class Faults:
     writes_left: int | None = None
     """Writes after which the process is killed: the last is carried out, but its answer is lost."""
     sent: list[tuple[str, str]] = field(default_factory=list)
+    about: list[tuple[str, str, str]] = field(default_factory=list)
+    """The same with the name of the object."""
     made: Counter[str] = field(default_factory=Counter)
     """Collection/name -> times that the server made it."""
 
@@ -42,6 +44,7 @@ class FaultyClient(Client):
         if method == "GET":
             return got
         self.faults.sent.append((method, path))
+        self.faults.about.append((method, path, named(method, path, body)))
         if method == "POST":
             self.faults.made[f"{path}/{got['metadata']['name']}"] += 1
         if self.faults.writes_left is not None:
@@ -101,6 +104,13 @@ class Inside:
             await reconciler.reconcile(ref)
         except (ClusterError, HubError):
             return
+
+
+def named(method: str, path: str, body: dict) -> str:
+    """Name of the object that a request is about."""
+    if method == "POST":
+        return body["metadata"]["name"]
+    return [one for one in path.split("/") if one != "status"][-1]
 
 
 def unavailable(every: int) -> Callable[[str, str], None]:

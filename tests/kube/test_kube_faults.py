@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from aar_operator.cluster import Conflict, Expired
 from kube import world
@@ -49,7 +51,7 @@ def test_killed_after_every_write(plane: Plane, api: Api, hubs: Hubs, kubelet: K
     while True:
         faults.writes_left = 1
         lives += 1
-        assert lives < 300
+        assert lives < 120, Counter(faults.sent).most_common(6)
         if inside.live(lambda: scored(api, space)):
             break
     assert lives > 40, "every life ended at its first write"

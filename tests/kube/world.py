@@ -46,30 +46,39 @@ class Api:
         headers = {"Authorization": f"Bearer {token}"}
         self.http = httpx.Client(base_url=url, headers=headers, verify=False, timeout=30, trust_env=False)
 
+    def send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """A request; a server that is busy is asked again."""
+        for _ in range(30):
+            answer = self.http.request(method, path, **more)
+            if answer.status_code not in (429, 503):
+                break
+            time.sleep(1)
+        return answer
+
     def path(self, kind: str, namespace: str | None, name: str = "") -> str:
         where = PLURALS[kind].format(f"namespaces/{namespace}/" if namespace else "")
         return f"{where}/{name}" if name else where
 
     def get(self, kind: str, namespace: str | None, name: str) -> dict | None:
-        answer = self.http.get(self.path(kind, namespace, name))
+        answer = self.send("GET", self.path(kind, namespace, name))
         return None if answer.status_code == 404 else answer.raise_for_status().json()
 
     def list(self, kind: str, namespace: str | None = None, selector: str = "") -> list[dict]:
-        answer = self.http.get(self.path(kind, namespace), params={"labelSelector": selector})
+        answer = self.send("GET", self.path(kind, namespace), params={"labelSelector": selector})
         return answer.raise_for_status().json()["items"]
 
     def create(self, manifest: dict) -> httpx.Response:
         namespace = manifest["metadata"].get("namespace")
-        return self.http.post(self.path(manifest["kind"], namespace), json=manifest)
+        return self.send("POST", self.path(manifest["kind"], namespace), json=manifest)
 
     def patch(self, kind: str, namespace: str | None, name: str, patch: dict, part: str = "") -> httpx.Response:
         headers = {"Content-Type": "application/merge-patch+json"}
         path = self.path(kind, namespace, name) + (f"/{part}" if part else "")
-        return self.http.patch(path, json=patch, headers=headers)
+        return self.send("PATCH", path, json=patch, headers=headers)
 
     def delete(self, kind: str, namespace: str | None, name: str) -> httpx.Response:
         params = {"propagationPolicy": "Background"}
-        return self.http.delete(self.path(kind, namespace, name), params=params)
+        return self.send("DELETE", self.path(kind, namespace, name), params=params)
 
 
 def until(what: str, look: Callable[[], Any], patience: float = PATIENCE, about: Callable[[], object] = str) -> Any:

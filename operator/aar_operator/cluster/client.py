@@ -115,7 +115,15 @@ class Client:
         return await self.call("DELETE", path, options)
 
     async def items(self, path: str, selector: str = "") -> tuple[list[Manifest], int]:
-        """All objects of a collection, page by page, and the version of the list."""
+        """All objects of a collection and the version of the list; one that expires between two pages is begun again."""
+        for _ in range(TRIES - 1):
+            try:
+                return await self._pages(path, selector)
+            except Expired:
+                continue
+        return await self._pages(path, selector)
+
+    async def _pages(self, path: str, selector: str) -> tuple[list[Manifest], int]:
         found: list[Manifest] = []
         query: dict[str, str | int] = {"limit": PAGE} | ({"labelSelector": selector} if selector else {})
         while True:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from typing import Any
+
+from aar_api import labels
 
 from aar_operator.cluster import Manifest
 
 
 def as_stored(manifest: Manifest) -> Manifest:
-    """A manifest without what the server rewrites: the text of a Secret becomes its data."""
+    """A manifest as it is sent: with a digest of itself, and with the text of a Secret as the data that the server makes of it."""
+    mark = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+    meta = manifest["metadata"]
+    annotations = {**meta.get("annotations", {}), labels.APPLIED: mark}
+    manifest = {**manifest, "metadata": {**meta, "annotations": annotations}}
     if "stringData" not in manifest:
         return manifest
     encoded = {key: base64.b64encode(text.encode()).decode() for key, text in manifest["stringData"].items()}
@@ -26,6 +34,15 @@ def part_of(sent: Any, got: Any) -> Any:
     if isinstance(sent, list) and isinstance(got, list) and len(sent) == len(got):
         return [part_of(one, other) for one, other in zip(sent, got, strict=True)]
     return got
+
+
+def stands(sent: Any, got: Any) -> bool:
+    """Whether an object has to the letter what would be sent; an empty value may be left out."""
+    if isinstance(sent, dict) and isinstance(got, dict):
+        return all(stands(value, got[key]) if key in got else not value for key, value in sent.items())
+    if isinstance(sent, list) and isinstance(got, list):
+        return len(sent) == len(got) and all(map(stands, sent, got))
+    return bool(sent == got)
 
 
 def replacement(old: Any, new: Any) -> Any:

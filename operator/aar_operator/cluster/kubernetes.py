@@ -107,15 +107,10 @@ class KubernetesCluster:
         return [{"apiVersion": known.api_version, "kind": kind, **one} for one in items]
 
     async def apply(self, manifest: Manifest) -> Manifest:
-        """See Cluster. Nothing is sent when the server still has what was last sent."""
+        """See Cluster. Nothing is sent when the server still has what was last sent, by this process or, to the letter, by another."""
         wanted, ref = intent.as_stored(manifest), Ref.of(manifest)
         last, known = self._sent.get(ref), self.cache.get(ref)
-        if (
-            last is not None
-            and known is not None
-            and last.manifest == wanted
-            and last.held == intent.part_of(wanted, known)
-        ):
+        if known is not None and _holds(wanted, last, known):
             return known
         got = await self._client.apply(self._path(ref), wanted, labels.FIELD_MANAGER)
         self._sent[ref] = _Sent(wanted, intent.part_of(wanted, got))
@@ -129,7 +124,8 @@ class KubernetesCluster:
         if there is None:
             try:
                 path = self._kinds[ref.kind].path(ref.namespace)
-                self.cache.put(await self._client.create(path, manifest, fieldManager=labels.FIELD_MANAGER))
+                wanted = intent.as_stored(manifest)
+                self.cache.put(await self._client.create(path, wanted, fieldManager=labels.FIELD_MANAGER))
             except Exists:
                 there = await self._read(ref)
                 if there is None:
@@ -230,3 +226,9 @@ class KubernetesCluster:
             self.cache.drop(known)
         else:
             self.cache.put(there)
+
+
+def _holds(wanted: Manifest, last: _Sent | None, known: Manifest) -> bool:
+    if last is None:
+        return intent.stands(wanted, known)
+    return last.manifest == wanted and last.held == intent.part_of(wanted, known)

@@ -43,7 +43,7 @@ def build(campaign: ResearchCampaign, settings: Settings, address: str | None = 
         value(labels.ENV_HUB_OPERATOR_PORT, OPERATOR_PORT),
         value(labels.ENV_HUB_CPU_USD_PER_HOUR, settings.cpu_usd_per_hour),
         value(labels.ENV_HUB_GPU_USD_PER_HOUR, settings.gpu_usd_per_hour),
-        value(labels.ENV_HUB_CACHE_DIR, settings.cache_dir),
+        *([value(labels.ENV_HUB_CACHE_DIR, settings.cache_dir)] if settings.cache_dir else []),
         secret_value(labels.ENV_HUB_OPERATOR_TOKEN, NAME, "operatorToken"),
     ]
     one = container(

@@ -11,7 +11,8 @@ from aar_operator.settings import Settings
 
 LEVELS = ("enforce", "audit", "warn")
 RESTRICTED = {f"pod-security.kubernetes.io/{level}": "restricted" for level in LEVELS}
-QUOTA = {"pods": "200", "secrets": "2000", "services": "2", "persistentvolumeclaims": "2"}
+# Amounts as the API server writes them (2k, not 2000), so that a new process sees that nothing has to be sent.
+QUOTA = {"pods": "200", "secrets": "2k", "services": "2", "persistentvolumeclaims": "2"}
 LIMIT = {
     "type": "Container",
     "default": {"cpu": "1", "memory": "2Gi"},
