@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from pathlib import Path
 
 import httpx
@@ -10,6 +12,8 @@ from kube import world
 from kube.hubdouble import Hubs, OneHub
 from kube.plane import Plane
 from kube.world import Api, Kubelet, OperatorProcess, condition, part, phase, until
+
+ASKED = {"campaignRef": "c", "method": {"builtin": "hard-labels"}, "submittedBy": {"researcher": "r0", "key": "1"}}
 
 
 @pytest.fixture
@@ -42,8 +46,7 @@ def test_happy_path(api: Api, hubs: Hubs, kubelet: Kubelet, serving: OperatorPro
     kubelet.ends = researchers_run
     found, hub = begun(api, hubs, space)
     assert condition(found, "NetworkIsolated")[:2] == ("True", "ProbeBlocked")
-    hub.ask_for("c-1", {"campaignRef": "c", "method": {"builtin": "hard-labels"}, "seeds": 2,
-                        "submittedBy": {"researcher": "r0", "key": "1"}})  # fmt: skip
+    hub.ask_for("c-1", ASKED | {"seeds": 2})
     done = until(
         "it is scored",
         lambda: phase(api.get("Experiment", space, "c-1")) == "Complete" and api.get("Experiment", space, "c-1"),
@@ -61,3 +64,74 @@ def test_happy_path(api: Api, hubs: Hubs, kubelet: Kubelet, serving: OperatorPro
     assert f'aar_experiments{{campaign="c",namespace="{space}",phase="Complete"}} 1.0' in text
     assert "aar_leader 1.0" in text
     assert serving.stop() == 0
+
+
+def test_two_operators_and_the_leader_is_killed(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, environment: dict[str, str], folder: Path, space: str
+) -> None:
+    kubelet.ends = researchers_run
+    holder = lambda: (api.get("Lease", f"{space}-op", "aar-operator") or {}).get("spec", {}).get("holderIdentity")  # noqa: E731
+    first = world.operator(plane.kubeconfig, folder / "a", environment | {"AAR_OPERATOR_IDENTITY": "a"})
+    second = world.operator(plane.kubeconfig, folder / "b", environment | {"AAR_OPERATOR_IDENTITY": "b"})
+    with first as a, second as b:
+        until("one leads", holder)
+        leader, other = (a, b) if holder() == "a" else (b, a)
+        ready = httpx.get(f"http://127.0.0.1:{other.port()}/readyz", trust_env=False)
+        assert ready.status_code == 200
+        found, hub = begun(api, hubs, space)
+        hub.ask_for("c-1", ASKED)
+        until("the first one's Job", lambda: api.get("Job", part(found, "r0"), "c-1-1"))
+        killed = time.monotonic()
+        leader.stop(signal.SIGKILL)
+        hub.ask_for("c-2", ASKED)
+        until("the other leads", lambda: holder() == ("b" if leader is a else "a"))
+        print(f"took over after {time.monotonic() - killed:.1f} s")
+        until("both are scored", lambda: [phase(one) for one in api.list("Experiment", space)] == ["Complete"] * 2)
+        jobs = [one["metadata"]["name"] for one in api.list("Job", part(found, "r0")) if "-" in one["metadata"]["name"]]
+        assert sorted(jobs) == ["c-1-1", "c-2-1"]
+        assert other.stop() == 0
+        assert not holder(), "a clean stop gives the Lease back"
+
+
+def test_server_that_dies_under_the_watches(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, serving: OperatorProcess, space: str
+) -> None:
+    kubelet.ends = researchers_run
+    _, hub = begun(api, hubs, space)
+    hub.ask_for("c-1", ASKED)
+    until("it is there", lambda: api.get("Experiment", space, "c-1"))
+    plane.kill_api()
+    hub.ask_for("c-2", ASKED)
+    plane.start_api()
+    plane.wait()
+    until("both are scored", lambda: [phase(one) for one in api.list("Experiment", space)] == ["Complete"] * 2)
+    assert serving.process.poll() is None
+    assert {name: len(set(uids)) for name, uids in hub.admitted.items()} == {"c-1": 1, "c-2": 1}
+
+
+def test_one_that_watches_sees_a_change_without_a_list(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, environment: dict[str, str], folder: Path, space: str
+) -> None:
+    """Lists are an hour apart here, so that only watches can tell."""
+    kubelet.ends = researchers_run
+    with world.operator(plane.kubeconfig, folder, environment | {"AAR_RELIST_SECONDS": "3600"}) as process:
+        until("it leads", lambda: "leads" in process.log.read_text())
+        found, _ = begun(api, hubs, space)
+        api.create(world.experiment(space))
+        until("it is scored", lambda: phase(api.get("Experiment", space, "e")) == "Complete")
+        api.delete("NetworkPolicy", part(found, "r0"), "deny-all")
+        until("the wall stands again", lambda: api.get("NetworkPolicy", part(found, "r0"), "deny-all"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "words"),
+    [
+        ({"AAR_WORKERS": "none"}, 2, "AAR_WORKERS is 'none'"),
+        ({"KUBECONFIG": "/nowhere"}, 3, "There is no way to a cluster"),
+    ],
+    ids=["setting", "no cluster"],
+)
+def test_does_not_begin(plane: Plane, folder: Path, environment: dict[str, str], code: int, words: str) -> None:
+    with world.operator(plane.kubeconfig, folder, environment) as process:
+        assert process.process.wait(60) == code
+        assert words in process.log.read_text()

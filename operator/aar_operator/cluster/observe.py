@@ -147,18 +147,22 @@ def ended(pod: dict[str, Any]) -> float | None:
     """When the pod ended, in seconds since 1970; none while it has not, or nobody saw it."""
     if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
         return None
-    ends = [epoch(one["finishedAt"]) for one in _terminated(pod).values()]
-    return max(ends, default=None)
+    return max(_ends(pod), default=None)
+
+
+def _ends(pod: dict[str, Any]) -> list[float]:
+    """When its containers ended; a node that lost sight of one writes null."""
+    return [epoch(one["finishedAt"]) for one in _terminated(pod).values() if one.get("finishedAt")]
 
 
 def seconds(pod: dict[str, Any], now: datetime) -> float:
     """Wall-clock seconds the pod held its compute: up to now while it runs, up to the disruption if there was one."""
     status = pod.get("status", {})
-    if "startTime" not in status:
+    if not status.get("startTime"):
         return 0.0
     start = epoch(status["startTime"])
     if status.get("phase") == "Running":
         return max(0.0, now.timestamp() - start)
-    ends = [epoch(one["finishedAt"]) for one in _terminated(pod).values()]
-    ends += [epoch(c["lastTransitionTime"]) for c in status.get("conditions", []) if c["type"] == "DisruptionTarget"]
+    disrupted = [c for c in status.get("conditions") or [] if c["type"] == "DisruptionTarget"]
+    ends = _ends(pod) + [epoch(c["lastTransitionTime"]) for c in disrupted if c.get("lastTransitionTime")]
     return max(0.0, max(ends, default=start) - start)

@@ -1,0 +1,173 @@
+"""Campaigns on a real API server: refusals, limits of a namespace, walls, suspension, and that nothing is left of them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from aar_api import labels
+from aar_api.campaign import Spend
+from aar_operator.settings import NamespaceLimits
+from kube import world
+from kube.hubdouble import Hubs
+from kube.inside import Inside
+from kube.plane import Plane
+from kube.world import Api, Kubelet, condition, part, phase
+
+
+def job_name(pod: dict) -> str:
+    return pod["metadata"]["labels"]["batch.kubernetes.io/job-name"]
+
+
+def begin(api: Api, space: str, name: str = "c", **spec: object) -> dict:
+    answer = api.create(world.campaign(space, name, **spec))
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+@pytest.fixture
+def inside(plane: Plane, hubs: Hubs, kubelet: Kubelet, space: str) -> Inside:
+    kubelet.ends = lambda pod: None if job_name(pod) == "researcher" else 0
+    return Inside(plane.kubeconfig, space, hubs.url)
+
+
+def campaign(api: Api, space: str, name: str = "c") -> dict:
+    return api.get("ResearchCampaign", space, name) or {}
+
+
+def researching(api: Api, space: str, name: str = "c") -> bool:
+    return phase(campaign(api, space, name)) == "Researching"
+
+
+def test_unknown_task_is_refused_and_can_be_deleted(api: Api, inside: Inside, space: str) -> None:
+    found = begin(api, space, task={"name": "unknown"})
+    assert inside.live(lambda: phase(campaign(api, space)) == "Failed", 120)
+    told = condition(campaign(api, space), "Accepted")
+    assert told == ("False", "InvalidTask", "There is no task 'unknown': `aar tasks` lists them.")
+    api.delete("ResearchCampaign", space, "c")
+    assert inside.live(lambda: campaign(api, space) == {}, 120)
+    assert api.get("Namespace", None, part(found, "hub")) is None
+
+
+def test_malformed_campaign_is_refused(api: Api, inside: Inside, space: str) -> None:
+    begin(api, space, task={"name": "chat", "params": {"head": ["probe"]}})
+    assert inside.live(lambda: phase(campaign(api, space)) == "Failed", 60)
+    status, reason, message = condition(campaign(api, space), "Accepted")
+    assert (status, reason) == ("False", "InvalidSpec")
+    assert "spec.task.params.head" in message
+    api.delete("ResearchCampaign", space, "c")
+    assert inside.live(lambda: campaign(api, space) == {}, 60)
+
+
+def test_namespace_of_somebody_else_is_not_taken_over(api: Api, inside: Inside, space: str) -> None:
+    found = begin(api, space)
+    theirs = part(found, "verify")
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": theirs}})
+    assert inside.live(lambda: phase(campaign(api, space)) == "Failed", 60)
+    status, reason, message = condition(campaign(api, space), "Accepted")
+    assert (status, reason, theirs in message) == ("False", "NamespaceTaken", True)
+    assert "aar.dev/campaign-uid" not in api.get("Namespace", None, theirs)["metadata"]["labels"]
+    api.delete("ResearchCampaign", space, "c")
+    assert inside.live(lambda: campaign(api, space) == {}, 120)
+    assert "deletionTimestamp" not in api.get("Namespace", None, theirs)["metadata"]
+
+
+def test_two_campaigns_of_one_name_in_two_namespaces(
+    api: Api, plane: Plane, hubs: Hubs, inside: Inside, space: str
+) -> None:
+    other = f"{space}-op"
+    first, second = begin(api, space), begin(api, other)
+    assert inside.live(lambda: researching(api, space), 120)
+    assert Inside(plane.kubeconfig, other, hubs.url).live(lambda: researching(api, other), 120)
+    spaces = [part(one, "hub") for one in (first, second)]
+    assert len(set(spaces)) == 2
+    for one, name in zip((first, second), spaces, strict=True):
+        assert api.get("Namespace", None, name)["metadata"]["labels"][labels.CAMPAIGN_UID] == one["metadata"]["uid"]
+    for where in (space, other):
+        api.delete("ResearchCampaign", where, "c")
+    assert Inside(plane.kubeconfig, other, hubs.url).live(lambda: campaign(api, other) == {}, 120)
+
+
+LIMITS = {
+    "campaigns": (NamespaceLimits(campaigns=1), {}, "2 campaigns, but its limit is 1"),
+    "GPUs": (NamespaceLimits(gpus=3), {"experiments": {"maxGPUs": 2}}, "4 GPUs, but its limit is 3"),
+    "dollars a month": (NamespaceLimits(usd_per_month="1.50"), {}, "2.00 USD in"),
+}
+
+
+@pytest.mark.parametrize("case", LIMITS)
+def test_limits_of_a_namespace(plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str, case: str) -> None:
+    limits, spec, words = LIMITS[case]
+    inside = Inside(plane.kubeconfig, space, hubs.url, namespace_limits={space: limits})
+    begin(api, space, "a", **spec)
+    assert inside.live(lambda: condition(campaign(api, space, "a"), "Accepted")[0] == "True", 120)
+    second = begin(api, space, "b", **spec)
+    assert inside.live(lambda: condition(campaign(api, space, "b"), "Accepted")[0] == "False", 60)
+    _, reason, message = condition(campaign(api, space, "b"), "Accepted")
+    assert (reason, words in message) == ("QuotaExceeded", True), message
+    assert api.get("Namespace", None, part(second, "hub")) is None
+    api.delete("ResearchCampaign", space, "a")
+    assert inside.live(lambda: condition(campaign(api, space, "b"), "Accepted")[0] == "True", 180)
+
+
+def test_what_deleted_campaigns_spent_still_counts(
+    plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str
+) -> None:
+    found = begin(api, space, "a")
+    hubs.of(part(found, "hub")).spend = Spend(total_usd="0.80")
+    limits = {"*": NamespaceLimits(usd_per_month="1.50")}
+    inside = Inside(plane.kubeconfig, space, hubs.url, namespace_limits=limits)
+    assert inside.live(lambda: (campaign(api, space, "a").get("status") or {}).get("spendByMonth"), 120)
+    api.delete("ResearchCampaign", space, "a")
+    assert inside.live(lambda: campaign(api, space, "a") == {}, 180)
+    book = api.get("ConfigMap", f"{space}-op", f"book.{space}")
+    assert list(json.loads(book["data"][found["metadata"]["uid"]]).values()) == ["0.80"]
+    begin(api, space, "b")
+    assert inside.live(lambda: condition(campaign(api, space, "b"), "Accepted")[0] == "False", 60)
+    assert "1.80 USD in" in condition(campaign(api, space, "b"), "Accepted")[2]
+
+
+@pytest.mark.parametrize("isolation", ["Required", "Reported"])
+def test_open_walls(plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str, isolation: str) -> None:
+    kubelet.ends = lambda pod: {"researcher": None, "isolation": labels.EXIT_NOT_ISOLATED}.get(job_name(pod), 0)
+    inside = Inside(plane.kubeconfig, space, hubs.url, isolation=isolation)
+    found = begin(api, space)
+    assert inside.live(lambda: condition(campaign(api, space), "NetworkIsolated")[0] == "False", 120)
+    _, reason, message = condition(campaign(api, space), "NetworkIsolated")
+    assert (reason, "sandboxes are not closed" in message) == ("ProbeConnected", True)
+    if isolation == "Reported":
+        assert inside.live(lambda: researching(api, space), 60)
+        return
+    rounds = iter(range(10))
+    assert inside.live(lambda: next(rounds, None) is None, 60)
+    assert api.get("Job", part(found, "r0"), "researcher") is None
+    assert phase(campaign(api, space)) == "Preparing"
+
+
+def test_suspended_campaign_stops_and_goes_on(api: Api, inside: Inside, space: str) -> None:
+    found = begin(api, space)
+    assert inside.live(lambda: api.get("Job", part(found, "r0"), "researcher"), 120)
+    uid = api.get("Job", part(found, "r0"), "researcher")["metadata"]["uid"]
+    for wanted, seen in ((True, "Suspended"), (False, "Researching")):
+        assert api.patch("ResearchCampaign", space, "c", {"spec": {"suspend": wanted}}).is_success
+        assert inside.live(lambda seen=seen: phase(campaign(api, space)) == seen, 60)
+        job = lambda: api.get("Job", part(found, "r0"), "researcher")  # noqa: E731
+        assert inside.live(lambda wanted=wanted, job=job: job()["spec"].get("suspend", False) is wanted, 60)
+        assert job()["metadata"]["uid"] == uid
+
+
+@pytest.mark.parametrize("when", ["Preparing", "Researching", "Complete"])
+def test_deleted_in_each_phase_leaves_nothing(api: Api, hubs: Hubs, inside: Inside, space: str, when: str) -> None:
+    found = begin(api, space)
+    hub = hubs.of(part(found, "hub"))
+    hub.prepared = when != "Preparing"
+    api.create(world.experiment(space))
+    if when == "Complete":
+        assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Complete", 120)
+        hub.finished = ("r0",)
+    assert inside.live(lambda: phase(campaign(api, space)) == when, 120)
+    api.delete("ResearchCampaign", space, "c")
+    assert inside.live(lambda: campaign(api, space) == {}, 180)
+    assert api.list("Experiment", space) == []
+    marks = f"{labels.CAMPAIGN_UID}={found['metadata']['uid']}"
+    assert api.list("Namespace", selector=marks) == []
