@@ -22,10 +22,11 @@ from aar_operator.cluster import (
     kinds,
     same_owner,
 )
-from aar_operator.cluster.cache import Cache
+from aar_operator.cluster.cache import JOB_NAME, Cache
 from aar_operator.cluster.client import Client
 from aar_operator.cluster.journal import Journal
 from aar_operator.cluster.kinds import Kind
+from aar_operator.cluster.remains import Remains
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class KubernetesCluster:
         self._kinds = {kind.name: kind for kind in (*kinds.ALL, *(kinds.QUEUES if with_queues else ()))}
         self._journal = Journal(client)
         self._sent: dict[Ref, _Sent] = {}
+        self._remains = Remains()
         self._listeners: list[Callable[[Ref, Manifest], None]] = []
         self.cache = Cache(self._changed)
 
@@ -82,6 +84,7 @@ class KubernetesCluster:
     def _changed(self, ref: Ref, manifest: Manifest) -> None:
         if self.cache.get(ref) is None:
             self._sent.pop(ref, None)
+            self._remains.note(self.cache, ref, manifest)
         for listener in self._listeners:
             listener(ref, manifest)
 
@@ -101,7 +104,10 @@ class KubernetesCluster:
         """See Cluster."""
         known = self._kinds[kind]
         if known.kept != "none":
-            return self.cache.find(kind, marks or {}, namespace)
+            found = self.cache.find(kind, marks or {}, namespace)
+            if kind == "Pod" and namespace is not None and JOB_NAME in (marks or {}):
+                found += self._remains.of(namespace, (marks or {})[JOB_NAME])
+            return found
         selector = ",".join(f"{key}={value}" for key, value in (marks or {}).items())
         items, _ = await self._client.items(known.path(namespace or ""), selector)
         return [{"apiVersion": known.api_version, "kind": kind, **one} for one in items]
