@@ -32,15 +32,19 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
 @pytest.fixture(scope="session")
 def api(plane: Plane) -> Api:
     api = Api(plane.url, TOKEN)
-    for name in ("researchcampaigns.yaml", "experiments.yaml"):
-        crd = yaml.safe_load((ROOT / "crds" / name).read_text())
-        answer = api.create(crd)
-        assert answer.status_code == 201, answer.text
-        until("the CRD is served", lambda crd=crd: _established(api, crd["metadata"]["name"]))
+    install_crds(api)
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "warm", "namespace": "default"}}
     api.create(quota | {"spec": {"hard": {"pods": "1"}}})
     until("quotas are counted", lambda: (api.get("ResourceQuota", "default", "warm") or {})["status"].get("hard"))
     return api
+
+
+def install_crds(api: Api) -> None:
+    for name in ("researchcampaigns.yaml", "experiments.yaml"):
+        crd = yaml.safe_load((ROOT / "crds" / name).read_text())
+        answer = api.create(crd)
+        assert answer.status_code in (201, 409), answer.text
+        until("the CRD is served", lambda crd=crd: _established(api, crd["metadata"]["name"]))
 
 
 def _established(api: Api, name: str) -> bool:

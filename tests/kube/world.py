@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 from aar_api import names
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +36,9 @@ PLURALS = {
     "Job": "/apis/batch/v1/{}jobs",
     "Lease": "/apis/coordination.k8s.io/v1/{}leases",
     "Event": "/apis/events.k8s.io/v1/{}events",
+    "ClusterQueue": "/apis/kueue.x-k8s.io/v1beta1/clusterqueues",
+    "LocalQueue": "/apis/kueue.x-k8s.io/v1beta1/{}localqueues",
+    "Workload": "/apis/kueue.x-k8s.io/v1beta1/{}workloads",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
 }
 PATIENCE = 120.0
@@ -42,9 +48,21 @@ PATIENCE = 120.0
 class Api:
     """Plain requests, as an administrator."""
 
-    def __init__(self, url: str, token: str) -> None:
-        headers = {"Authorization": f"Bearer {token}"}
-        self.http = httpx.Client(base_url=url, headers=headers, verify=False, timeout=30, trust_env=False)
+    def __init__(self, url: str, token: str = "", verify: ssl.SSLContext | bool = False) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.http = httpx.Client(base_url=url, headers=headers, verify=verify, timeout=30, trust_env=False)
+
+    @classmethod
+    def of(cls, kubeconfig: Path, folder: Path) -> Api:
+        """By the certificates of a kubeconfig."""
+        config = yaml.safe_load(kubeconfig.read_text())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        context = ssl.create_default_context(cadata=authority)
+        for name in ("client-certificate-data", "client-key-data"):
+            (folder / name).write_bytes(base64.b64decode(user[name]))
+        context.load_cert_chain(folder / "client-certificate-data", folder / "client-key-data")
+        return cls(cluster["server"], verify=context)
 
     def send(self, method: str, path: str, **more: Any) -> httpx.Response:
         """A request; a server that is busy is asked again."""

@@ -139,13 +139,21 @@ class Operator:
             self._time_to_job(ref, manifest)
             return ref
         there = self.cluster.cache.get(ref) is not None
-        marks = manifest["metadata"].get("labels") or {}
+        marks = self._marks(ref, manifest)
         if (there and ref.kind in QUIET_KINDS) or labels.CAMPAIGN not in marks:
             return None
         space = marks.get(labels.CAMPAIGN_NAMESPACE, "")
         if labels.EXPERIMENT in marks:
             return Ref("Experiment", space, marks[labels.EXPERIMENT])
         return Ref("ResearchCampaign", space, marks[labels.CAMPAIGN])
+
+    def _marks(self, ref: Ref, manifest: Manifest) -> dict[str, str]:
+        """Labels that say whose an object is; Kueue's has none of ours, but its Job has."""
+        for owner in manifest["metadata"].get("ownerReferences", []) if ref.kind == "Workload" else []:
+            job = self.cluster.cache.get(Ref(owner["kind"], ref.namespace, owner["name"]))
+            manifest = job or manifest
+        marks: dict[str, str] = manifest["metadata"].get("labels") or {}
+        return marks
 
     def _time_to_job(self, ref: Ref, manifest: Manifest) -> None:
         status, created = manifest.get("status", {}), manifest["metadata"].get("creationTimestamp")

@@ -1,0 +1,139 @@
+"""Limits of a namespace, walls and queues: tables of what is seen and what is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aar_api.campaign import ResearchCampaign, parse
+from aar_api.wire import IndexOutcome, Summary
+from aar_operator.plan import isolation, quota
+from aar_operator.plan.campaign import plan_campaign
+from aar_operator.plan.experiment import plan_experiment
+from aar_operator.plan.model import CampaignSeen, ExperimentSeen, JobView, Probe
+from aar_operator.settings import NamespaceLimits, Settings
+from plan.test_plan_experiment import CAMPAIGN, experiment
+
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
+ACCEPTED = {
+    "type": "Accepted",
+    "status": "True",
+    "reason": "Valid",
+    "message": "",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
+
+
+def campaign(uid: str, age: str = "2026-01-02T00:00:00Z", accepted: bool = False, **more: Any) -> ResearchCampaign:
+    status = {"phase": "Researching", "conditions": [ACCEPTED] if accepted else []} | more.pop("status", {})
+    spec = {"task": {"name": "chat"}, "budget": {"limitUSD": "10"}, "experiments": {"maxGPUs": 2}} | more
+    meta = {"name": uid, "namespace": "n", "uid": uid, "creationTimestamp": age, "finalizers": ["aar.dev/cleanup"]}
+    return parse({"kind": "ResearchCampaign", "apiVersion": "aar.dev/v1alpha1", "metadata": meta, "spec": spec, "status": status})  # fmt: skip
+
+
+OLD = "2026-01-01T00:00:00Z"
+LIMITS = NamespaceLimits(campaigns=2, gpus=5, usd_per_month="25")
+CASES: dict[str, tuple[list[ResearchCampaign], list[str], NamespaceLimits, str]] = {
+    "alone": ([], [], LIMITS, ""),
+    "one older": ([campaign("a", OLD)], [], LIMITS, ""),
+    "two older": ([campaign("a", OLD), campaign("b", OLD)], [], LIMITS, "3 campaigns, but its limit is 2"),
+    "two younger wait for this one": ([campaign("y"), campaign("z")], [], LIMITS, ""),
+    "two younger that were accepted first": (
+        [campaign("y", accepted=True), campaign("z", accepted=True)], [], LIMITS, "3 campaigns"),
+    "two that are over": ([campaign("a", OLD, status={"phase": "Complete"})] * 2, [], LIMITS, ""),
+    "GPUs": ([campaign("a", OLD, experiments={"maxGPUs": 4})], [], LIMITS, "6 GPUs, but its limit is 5"),
+    "dollars promised": (
+        [campaign("a", OLD, budget={"limitUSD": "16"})], [], LIMITS, "26.00 USD in 2026-03, but its limit is 25 USD"),
+    "dollars spent in months before leave room": (
+        [campaign("a", OLD, budget={"limitUSD": "16"}, status={"spendByMonth": {"2026-02": "1.00"}})], [], LIMITS, ""),
+    "dollars of what is over, this month": (
+        [campaign("a", OLD, status={"phase": "Failed", "spendByMonth": {"2026-03": "15.01"}})], [], LIMITS, "25.01 USD"),
+    "dollars of what is over, a month before": (
+        [campaign("a", OLD, status={"phase": "Failed", "spendByMonth": {"2026-02": "99"}})], [], LIMITS, ""),
+    "dollars of what is gone": ([], ["15.01"], LIMITS, "25.01 USD"),
+    "no limit": ([campaign("a", OLD)] * 9, ["999"], NamespaceLimits(), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_room(case: str) -> None:
+    others, gone, limits, words = CASES[case]
+    said = quota.exceeded(campaign("x"), others, gone, limits, NOW)
+    assert (words in said) if words else said == ""
+
+
+def test_months_add_up_to_the_total() -> None:
+    before = campaign("a", status={"spendByMonth": {"2026-01": "1.50", "2026-03": "0.10"}})
+    assert quota.by_month(before, "2.75", NOW) == {"2026-01": "1.50", "2026-03": "1.25"}
+
+
+def test_without_room_nothing_is_made_and_with_room_everything_is() -> None:
+    full = plan_campaign(campaign("x"), CampaignSeen(over_quota="No room."), "t", NOW, Settings())
+    assert (full.apply, full.create, full.merge) == ((), (), ())
+    assert full.campaign_status is not None
+    assert [(c.type, c.status, c.reason) for c in full.campaign_status.conditions] == [
+        ("Accepted", "False", "QuotaExceeded")
+    ]
+    assert plan_campaign(campaign("x"), CampaignSeen(), "t", NOW, Settings()).apply
+
+
+PARTS = ("baseline", "verify", "r0")
+BLOCKED, LEAKS, RUNS = Probe("succeeded"), Probe("failed", True, "1.1.1.1:443 answers."), Probe("active")
+WALLS: dict[str, tuple[dict[str, Probe], Settings, bool | None, bool, int]] = {
+    "no probe yet": ({}, Settings(), None, False, 3),
+    "some run": ({"baseline": BLOCKED, "verify": RUNS, "r0": RUNS}, Settings(), None, False, 0),
+    "all blocked": (dict.fromkeys(PARTS, BLOCKED), Settings(), True, True, 0),
+    "one leaks": (dict.fromkeys(PARTS, BLOCKED) | {"r0": LEAKS}, Settings(), False, False, 0),
+    "one leaks, only reported": ({"r0": LEAKS}, Settings(isolation="Reported"), False, True, 0),
+    "none yet, only reported": ({}, Settings(isolation="Reported"), None, True, 3),
+    "one machine": ({}, Settings(one_machine=True), False, True, 0),
+}
+
+
+@pytest.mark.parametrize("case", WALLS)
+def test_walls(case: str) -> None:
+    probes, settings, holds, research, made = WALLS[case]
+    seen = CampaignSeen(probes=probes, sandbox_url="http://10.0.0.1:8080")
+    verdict = isolation.judge(campaign("x"), seen, settings)
+    assert (verdict.holds, verdict.research, len(verdict.probes)) == (holds, research, made)
+
+
+@pytest.mark.parametrize(
+    ("probes", "begins"), [({}, False), (dict.fromkeys(PARTS, BLOCKED), True)], ids=["waits", "begins"]
+)
+def test_research_waits_for_the_walls(probes: dict[str, Probe], begins: bool) -> None:
+    summary = Summary(opened=True, stage="preparing", prepared=True)
+    seen = CampaignSeen(probes=probes, sandbox_url="http://10.0.0.1:8080", summary=summary, operator_token="t")
+    plan = plan_campaign(campaign("x"), seen, "t", NOW, Settings())
+    assert (plan.stage == ("researching", "")) is begins
+
+
+QUEUED = JobView(
+    "e-1", "c-r0", "u-j", False, False, True, "", "", (IndexOutcome(index=0, succeeded=False),), queued=True, workload="w"
+)  # fmt: skip
+STOP = {"desiredState": "Suspended"}
+QUEUES: dict[str, tuple[dict[str, Any], JobView, list[tuple[str, Any]], str]] = {
+    "waits in the queue": ({}, replace(QUEUED, waiting="no quota left"), [], "Queued"),
+    "is let run": ({}, replace(QUEUED, suspended=False), [], "Running"),
+    "is suspended through its Workload": (STOP, replace(QUEUED, suspended=False), [("Workload", {"active": False})], "Running"),
+    "stays suspended": (STOP, replace(QUEUED, workload_active=False), [], "Running"),
+    "goes on through its Workload": ({}, replace(QUEUED, workload_active=False), [("Workload", {"active": True})], "Queued"),
+    "has no Workload yet": (STOP, replace(QUEUED, workload=""), [], "Running"),
+    "without a queue its Job is suspended": (STOP, replace(QUEUED, queued=False, suspended=False), [("Job", {"suspend": True})], "Running"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", QUEUES)
+def test_queued_jobs_are_never_unsuspended_by_us(case: str) -> None:
+    spec, job, merges, phase = QUEUES[case]
+    status = {"phase": "Running", "attempts": 1, "jobRef": {"name": "e-1", "uid": "u-j"}}
+    open_hub = Summary(opened=True, stage="researching")
+    seen = ExperimentSeen(campaign=CAMPAIGN, summary=open_hub, sandbox_url="http://h:1", job=job, attempt=1)
+    plan = plan_experiment(experiment(spec, status), seen, NOW, Settings())
+    assert [(target.kind, patch["spec"]) for target, patch in plan.merge] == merges
+    assert plan.experiment_status is not None
+    assert plan.experiment_status.phase == phase
+    if case == "waits in the queue":
+        assert "no quota left" in {c.message for c in plan.experiment_status.conditions}
