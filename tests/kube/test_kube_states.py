@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -93,6 +94,28 @@ def test_pod_evicted_is_run_again_and_not_counted(home: Home) -> None:
     home.until(lambda: phase(home.experiment("evicted")) == "Complete")
     assert home.job("evicted")["status"].get("failed", 0) == 0
     assert home.experiment("evicted")["status"]["attempts"] == 1
+
+
+def test_pod_that_was_removed_is_paid_for(home: Home) -> None:
+    """In one life of the operator: what it saw of the pod is all that is left of it."""
+    home.hold.add("removed")
+    home.api.create(world.experiment(home.space, "removed"))
+    removed: list[float] = []
+
+    def enough() -> bool:
+        running = [one for one in home.pods("removed") if one["status"]["phase"] == "Running"]
+        if running and not removed:
+            time.sleep(2.5)
+            for one in running:
+                home.api.delete("Pod", one["metadata"]["namespace"], one["metadata"]["name"])
+            removed.append(time.monotonic())
+            home.hold.discard("removed")
+        return phase(home.experiment("removed")) == "Complete"
+
+    home.until(enough)
+    (outcome,) = home.hub.settled["removed"][-1].indexes
+    assert outcome.succeeded
+    assert outcome.seconds >= 2
 
 
 def test_job_runs_out_of_time(home: Home) -> None:

@@ -1,0 +1,125 @@
+"""What settings put into the objects of a cluster, and what one machine leaves out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aar_api.wire import AdmissionAnswer
+from aar_operator import settings as settings_module
+from aar_operator.manifests import experiment as manifest
+from aar_operator.manifests import hub, isolation, namespace
+from aar_operator.settings import Settings
+from plan.test_plan_experiment import CAMPAIGN, experiment
+
+GPU = Settings(
+    node_selector={"pool": "research"},
+    tolerations=({"key": "research"},),
+    gpu_node_selector={"gpu": "h100"},
+    gpu_tolerations=({"key": "gpu"},),
+    runtime_class="gvisor",
+    gpu_runtime_class="nvidia",
+    priority_class="low",
+)
+ANSWER = AdmissionAnswer(verdict="admitted", seeds=(1,), fetch_token="f", post_token="p", part="r0")
+URL = "http://10.96.0.9:8080"
+
+
+def lab(settings: Settings, gpus: int = 0) -> dict[str, Any]:
+    one = experiment({"resources": {"gpus": gpus}})
+    _, job = manifest.build(CAMPAIGN, one, ANSWER, 1, URL, settings)
+    return dict(job)
+
+
+PLACES = {
+    "without a GPU": (0, {"pool": "research"}, 1, "gvisor"),
+    "with a GPU": (1, {"pool": "research", "gpu": "h100"}, 2, "nvidia"),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_place(case: str) -> None:
+    gpus, selector, tolerations, runtime = PLACES[case]
+    pod = lab(GPU, gpus)["spec"]["template"]["spec"]
+    assert (pod["nodeSelector"], len(pod["tolerations"])) == (selector, tolerations)
+    assert (pod["runtimeClassName"], pod["priorityClassName"]) == (runtime, "low")
+
+
+def test_the_hub_is_not_sandboxed_and_holds_the_key() -> None:
+    objects = hub.build(
+        CAMPAIGN, replace(GPU, provider_key="k", provider_ca="pem", provider_url="https://p"), "10.96.0.9"
+    )
+    kinds = {one["kind"]: one for one in objects}
+    pod = kinds["Deployment"]["spec"]["template"]["spec"]
+    assert "runtimeClassName" not in pod
+    assert kinds["Secret"]["stringData"] == {"key": "k", "ca.crt": "pem"}
+    assert kinds["Service"]["spec"]["clusterIP"] == "10.96.0.9"
+    assert {one["name"] for one in pod["containers"][0]["env"]} >= {"AAR_HUB_PROVIDER_KEY", "AAR_HUB_PROVIDER_CA_FILE"}
+    sandboxes = [lab(GPU), isolation.build(CAMPAIGN, "r0", URL, GPU), *namespace.build(CAMPAIGN, "r0", GPU)]
+    assert "PROVIDER" not in str(sandboxes)
+
+
+def test_queued_job_starts_suspended() -> None:
+    job = lab(Settings(cluster_queue="q"))
+    assert (job["spec"]["suspend"], job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"]) == (True, "aar")
+    assert "kueue.x-k8s.io/queue-name" not in job["spec"]["template"]["metadata"]["labels"]
+    assert "suspend" not in lab(Settings())["spec"]
+
+
+def test_models_are_mounted_where_methods_train_and_nowhere_else() -> None:
+    pod = lab(Settings(model_dir="/models", model_volume={"image": {"reference": "models:1"}}))["spec"]["template"][
+        "spec"
+    ]
+    mounted = [
+        one["name"] for one in (*pod["initContainers"], *pod["containers"]) if "/models" in str(one["volumeMounts"])
+    ]
+    assert mounted == ["train"]
+
+
+def test_one_machine_keeps_its_names() -> None:
+    pod = lab(Settings(one_machine=True))["spec"]["template"]["spec"]
+    assert not {"hostAliases", "dnsPolicy"} & set(pod)
+    assert URL in str(pod)
+
+
+def test_the_probe_tries_the_operators_port_the_api_server_and_the_outside() -> None:
+    settings = Settings(api_server="10.96.0.1:443", probe_targets=("1.1.1.1:443",))
+    pod = isolation.build(CAMPAIGN, "r0", URL, settings)["spec"]["template"]["spec"]
+    command = pod["containers"][0]["command"]
+    assert command[3:] == ["--open", "hub:8080", "--closed", "hub:8081", "10.96.0.1:443", "1.1.1.1:443"]
+    assert pod["hostAliases"][0]["ip"] == "10.96.0.9"
+    assert "dnsPolicy" not in pod, "it must see whether the cluster's DNS answers"
+
+
+BAD = {
+    "no number": ({"AAR_WORKERS": "x"}, "AAR_WORKERS is 'x', but it is a whole number of at least 1"),
+    "too small": ({"AAR_RELIST_SECONDS": "0"}, "AAR_RELIST_SECONDS is '0'"),
+    "no JSON": ({"AAR_TOLERATIONS": "["}, "AAR_TOLERATIONS is '[', which is no JSON"),
+    "another JSON": ({"AAR_NODE_SELECTOR": "[]"}, "must be an object in JSON"),
+    "unknown level": ({"AAR_LOG_LEVEL": "LOUD"}, "one of DEBUG, INFO, WARNING, ERROR"),
+    "unknown isolation": ({"AAR_ISOLATION": "Off"}, "one of Required, Reported"),
+    "limit below zero": ({"AAR_NAMESPACE_LIMITS": '{"a": {"gpus": -1}}'}, "AAR_NAMESPACE_LIMITS is"),
+    "missing file": (
+        {"AAR_PROVIDER_KEY_FILE": "/nowhere"},
+        "AAR_PROVIDER_KEY_FILE is '/nowhere', which cannot be read",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_settings_that_break_a_rule(case: str) -> None:
+    environment, words = BAD[case]
+    with pytest.raises(settings_module.InvalidInput) as caught:
+        settings_module.read(environment)
+    assert words in str(caught.value)
+
+
+def test_every_variable_is_documented() -> None:
+    root = Path(__file__).parents[2]
+    source = (root / "operator/aar_operator/settings.py").read_text()
+    table = (root / "docs/operator-settings.md").read_text()
+    names = set(re.findall(r'"(AAR_[A-Z_]+)"', source))
+    assert names == set(re.findall(r"^\| `(AAR_[A-Z_]+)`", table, re.M))
