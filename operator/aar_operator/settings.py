@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from aar_api import money
@@ -67,6 +68,18 @@ class Settings:
 
     host_environment: Mapping[str, str] = field(default_factory=dict)
     """What processes on one machine inherit."""
+
+    provider_url: str = ""
+    """Where hubs call the LLM provider; empty: the hub's default."""
+
+    provider_key: str = field(default="", repr=False)
+    """The provider's key, which hubs get and nobody else; empty: no LLM can be called."""
+
+    provider_proxy: str = ""
+    """HTTP proxy on the way to the provider."""
+
+    provider_ca: str = field(default="", repr=False)
+    """Certificates (PEM) by which the provider is trusted beside the usual ones."""
 
     one_machine: bool = False
     """Whether pods are processes of this machine: there is no network to isolate, and names resolve as they do here."""
@@ -168,9 +181,13 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         **_texts(env),
         workers=_number(env, "AAR_WORKERS", Settings.workers, 1),
         relist_seconds=_number(env, "AAR_RELIST_SECONDS", int(Settings.relist_seconds), 1),
+        log_level=_one_of(env, "AAR_LOG_LEVEL", Settings.log_level, ("DEBUG", "INFO", "WARNING", "ERROR")),
+        log_format=_one_of(env, "AAR_LOG_FORMAT", Settings.log_format, ("json", "text")),
         metrics_port=_number(env, "AAR_METRICS_PORT", Settings.metrics_port, 0),
         job_ttl_seconds=_number(env, "AAR_JOB_TTL_SECONDS", Settings.job_ttl_seconds, 0),
         api_server=_api_server(env),
+        provider_key=_file(env, "AAR_PROVIDER_KEY_FILE").strip(),
+        provider_ca=_file(env, "AAR_PROVIDER_CA_FILE"),
         model_volume=_json(env, "AAR_MODEL_VOLUME", dict) or None,
         node_selector=_json(env, "AAR_NODE_SELECTOR", dict),
         tolerations=tuple(_json(env, "AAR_TOLERATIONS", list)),
@@ -195,10 +212,10 @@ TEXTS = {
     "gpu_usd_per_hour": "AAR_GPU_USD_PER_HOUR",
     "cache_dir": "AAR_CACHE_DIR",
     "model_dir": "AAR_MODEL_DIR",
+    "provider_url": "AAR_PROVIDER_URL",
+    "provider_proxy": "AAR_PROVIDER_PROXY",
     "operator_namespace": "AAR_OPERATOR_NAMESPACE",
     "hub_url": "AAR_HUB_URL_TEMPLATE",
-    "log_format": "AAR_LOG_FORMAT",
-    "log_level": "AAR_LOG_LEVEL",
     "monitoring_namespace": "AAR_MONITORING_NAMESPACE",
     "runtime_class": "AAR_RUNTIME_CLASS",
     "gpu_runtime_class": "AAR_GPU_RUNTIME_CLASS",
@@ -239,12 +256,29 @@ def _json(env: Mapping[str, str], name: str, kind: type[dict[str, Any]] | type[l
     return value
 
 
+def _file(env: Mapping[str, str], name: str) -> str:
+    """Content of the file that a variable names; empty if it names none."""
+    path = env.get(name) or ""
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            f"{name} is {path!r}, which cannot be read ({error}): mount the file or unset it."
+        ) from error
+
+
+def _one_of(env: Mapping[str, str], name: str, otherwise: str, known: tuple[str, ...]) -> str:
+    text = env.get(name) or otherwise
+    if text not in known:
+        raise InvalidInput(f"{name} is {text!r}, but it is one of {', '.join(known)}: correct it or unset it.")
+    return text
+
+
 def _isolation(env: Mapping[str, str]) -> Isolation:
-    text = env.get("AAR_ISOLATION") or Settings.isolation
-    for known in ISOLATIONS:
-        if text == known:
-            return known
-    raise InvalidInput(f"AAR_ISOLATION is {text!r}, but it is one of {', '.join(ISOLATIONS)}: correct it or unset it.")
+    text = _one_of(env, "AAR_ISOLATION", Settings.isolation, ISOLATIONS)
+    return next(known for known in ISOLATIONS if known == text)
 
 
 def _limits(env: Mapping[str, str]) -> dict[str, NamespaceLimits]:

@@ -82,7 +82,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._started = folder, []
-        binaries = Path(os.environ["KUBEBUILDER_ASSETS"])  # noqa: TID251  says where programs are on this machine
+        binaries = Path(os.environ["KUBEBUILDER_ASSETS"])
         peer, client, secure = _free_ports(3)
         key = folder / "accounts.key"
         subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)

@@ -65,7 +65,7 @@ def _unpack() -> None:
 
 def run(*arguments: str | Path, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run helm; never against a cluster that the caller did not name."""
-    inherited = os.environ["PATH"]  # noqa: TID251  helm is a child process of the test
+    inherited = os.environ["PATH"]
     environment = {"HOME": str(Path.home()), "PATH": inherited, "KUBECONFIG": str(kubeconfig or os.devnull)}
     command = [str(helm_path()), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)

@@ -21,7 +21,7 @@ def helm() -> None:
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """An API server of the module's own: policies and kinds are for a whole cluster."""
-    if not os.environ.get("KUBEBUILDER_ASSETS"):  # noqa: TID251  says where programs are on this machine
+    if not os.environ.get("KUBEBUILDER_ASSETS"):
         pytest.skip("KUBEBUILDER_ASSETS is not set: name a folder with etcd and kube-apiserver")
     server = Server(tmp_path_factory.mktemp("apiserver"))
     try:

@@ -105,7 +105,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 def serve_again(folder: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
     """The hub of a run that is over, from its data."""
-    inherited = os.environ  # noqa: TID251  a child process of the test inherits PATH and the like
+    inherited = os.environ
     data = next(folder.glob("volumes/*-hub/data"))
     own = {
         "AAR_HUB_DATA_DIR": str(data),

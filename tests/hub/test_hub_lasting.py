@@ -77,7 +77,7 @@ class Process:
     def __init__(self, folder: Path) -> None:
         ports = {labels.ENV_HUB_SANDBOX_PORT: free_port(), labels.ENV_HUB_OPERATOR_PORT: free_port()}
         own = {labels.ENV_HUB_DATA_DIR: folder, labels.ENV_HUB_OPERATOR_TOKEN: OPERATOR} | ports
-        env = os.environ | {name: str(value) for name, value in own.items()}  # noqa: TID251  the child needs ours
+        env = os.environ | {name: str(value) for name, value in own.items()}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "aar_hub.main"], env=env, stderr=subprocess.PIPE, text=True
         )
@@ -159,7 +159,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_scores_once(researched: World, t
 def test_a_hub_that_cannot_start_says_why(tmp_path: Path, missing: dict[str, str], told: str) -> None:
     own = {labels.ENV_HUB_DATA_DIR: str(tmp_path), labels.ENV_HUB_OPERATOR_TOKEN: "t"} | missing
     command = [sys.executable, "-m", "aar_hub.main"]
-    done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True, timeout=60, check=False)  # noqa: TID251
+    done = subprocess.run(command, env=os.environ | own, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"aar_hub: {told}")
 

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 from aar_api import money
 
-ENVIRON = dict(os.environ)  # noqa: TID251  a run inherits what the shell has
+ENVIRON = dict(os.environ)
 AAR = Path(sys.executable).with_name("aar")
 # Wrong replies from anywhere and few teacher's rows: a gap of about 0.2 between W and C at sizes that train in a second.
 SMALL = {

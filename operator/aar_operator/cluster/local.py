@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from aar_operator.cluster import ClusterError, Conflict, Foreign, Manifest, Ref, foreign, same_owner
+from aar_operator.cluster import Conflict, Foreign, Manifest, Ref, foreign, same_owner
 from aar_operator.cluster.local_jobs import plan_job
 from aar_operator.cluster.local_node import Node
 from aar_operator.cluster.local_pods import Pods

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from aar_operator.cluster import Manifest, Ref
 from aar_operator.cluster.cache import JOB_NAME, Cache
+from aar_operator.cluster.observe import seconds
 
 END = "DisruptionTarget"
 
@@ -34,11 +35,10 @@ class Remains:
 
 
 def _ended(pod: Manifest) -> Manifest:
-    """The pod, ended now if it ran when it was seen last."""
-    status = pod.get("status", {})
-    if status.get("phase") != "Running":
+    """The pod, ended now if it ran when it was seen last, or nobody wrote when it ended."""
+    status, now = pod.get("status", {}), datetime.now(UTC)
+    if status.get("phase") != "Running" and seconds(pod, now) > 0:
         return pod
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    told = {"type": END, "status": "True", "lastTransitionTime": now}
+    told = {"type": END, "status": "True", "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
     conditions = [one for one in status.get("conditions") or [] if one["type"] != END]
     return {**pod, "status": {**status, "phase": "Failed", "conditions": [*conditions, told]}}

@@ -26,6 +26,8 @@ NAME = "hub"
 SANDBOX_PORT = 8080
 OPERATOR_PORT = 8081
 DATA = "/data"
+PROVIDER = "provider"
+CERTIFICATES = "/provider"
 RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "2", "memory": "4Gi"}}
 
 
@@ -46,12 +48,25 @@ def build(campaign: ResearchCampaign, settings: Settings, address: str | None = 
         *([value(labels.ENV_HUB_CACHE_DIR, settings.cache_dir)] if settings.cache_dir else []),
         secret_value(labels.ENV_HUB_OPERATOR_TOKEN, NAME, "operatorToken"),
     ]
+    mounts = [mount("data", DATA), mount("tmp", "/tmp")]  # noqa: S108  a mount in a pod of its own
+    volumes = [claim("data"), empty_dir("tmp")]
+    if settings.provider_key:
+        env.append(secret_value(labels.ENV_HUB_PROVIDER_KEY, PROVIDER, "key"))
+    if settings.provider_url:
+        env.append(value(labels.ENV_HUB_PROVIDER_URL, settings.provider_url))
+    if settings.provider_proxy:
+        env.append(value(labels.ENV_HUB_PROVIDER_PROXY, settings.provider_proxy))
+    if settings.provider_ca:
+        env.append(value(labels.ENV_HUB_PROVIDER_CA_FILE, f"{CERTIFICATES}/ca.crt"))
+        mounts.append(mount(PROVIDER, CERTIFICATES, read_only=True))
+        items = [{"key": "ca.crt", "path": "ca.crt"}]
+        volumes.append({"name": PROVIDER, "secret": {"secretName": PROVIDER, "items": items}})
     one = container(
         NAME,
         settings.image_hub,
         ["python", "-m", "aar_hub.main"],
         env,
-        [mount("data", DATA), mount("tmp", "/tmp")],  # noqa: S108  a mount in a pod of its own
+        mounts,
         RESOURCES,
         settings,
     )
@@ -60,7 +75,7 @@ def build(campaign: ResearchCampaign, settings: Settings, address: str | None = 
         {"name": "operator", "containerPort": OPERATOR_PORT},
     ]
     place = placed(campaign, settings, trusted=True)
-    pod = pod_spec([one], [claim("data"), empty_dir("tmp")], "Always", **place)
+    pod = pod_spec([one], volumes, "Always", **place)
     template = {"metadata": {"labels": marks}, "spec": pod}
     deployment = {
         "replicas": 1,
@@ -74,7 +89,10 @@ def build(campaign: ResearchCampaign, settings: Settings, address: str | None = 
     ]
     service: Manifest = {"selector": selector, "ports": ports} | ({"clusterIP": address} if address else {})
     volume = volume_claim(settings.hub_storage, settings)
+    given = {"key": settings.provider_key, "ca.crt": settings.provider_ca}
+    given = {name: text for name, text in given.items() if text}
     return [
+        *([obj("v1", "Secret", PROVIDER, namespace, marks, type="Opaque", stringData=given)] if given else []),
         obj("v1", "PersistentVolumeClaim", "data", namespace, marks, spec=volume),
         obj("v1", "Service", NAME, namespace, marks, spec=service),
         obj("apps/v1", "Deployment", NAME, namespace, marks, spec=deployment),

@@ -12,6 +12,7 @@ from aar_api.experiment import Experiment
 from aar_operator.cluster import Cluster, Denied, Invalid, Manifest, Ref
 from aar_operator.cluster.cache import JOB_NAME
 from aar_operator.cluster.observe import job_view
+from aar_operator.plan import line as line_up
 from aar_operator.plan.experiment import after_admission, after_settlement, idle, plan_experiment, refused_job
 from aar_operator.plan.model import ExperimentSeen, JobView, Plan
 from aar_operator.reconcile.outcome import Outcome, carry_out, report
