@@ -1,4 +1,4 @@
-"""`aar`: run a campaign on this machine, check its file, draw its report, list methods and tasks."""
+"""`aar`: run a campaign on this machine, check its file, draw its report, list methods and tasks, play a provider's double."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from aar_cli import checks, documents, page, parts, run
 from aar_cli.errors import EXIT_COMPLETE, EXIT_ENVIRONMENT, CliError
+from aar_cli.fake_llm import command
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,6 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path, help="file with a ResearchCampaign")
     draw = _command(commands, "report", _report, "draw the report of a run again")
     draw.add_argument("dir", type=Path, help="directory of a run")
+    double = _command(commands, "fake-llm", _fake_llm, "play a script to LLM researchers in place of a provider")
+    double.add_argument(
+        "--script", default="competent", help="a file, or one that is shipped: cheating, competent, lazy"
+    )
+    double.add_argument("--port", type=int, default=0, help="port on loopback; default a free one")
     _command(commands, "methods", _methods, "list the methods the lab ships")
     _command(commands, "tasks", _tasks, "list the tasks the hub ships")
     return parser
@@ -80,6 +86,10 @@ def _validate(options: argparse.Namespace, console: Console) -> int:
 def _report(options: argparse.Namespace, console: Console) -> int:
     page.read(options.dir)
     return run.finish(options.dir, console)
+
+
+def _fake_llm(options: argparse.Namespace, console: Console) -> int:
+    return command.serve(options.script, options.port, console)
 
 
 def _methods(_: argparse.Namespace, console: Console) -> int:
