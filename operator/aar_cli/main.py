@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -15,7 +16,8 @@ from rich.table import Table
 
 from aar_cli import checks, documents, page, parts, run
 from aar_cli.errors import EXIT_COMPLETE, EXIT_ENVIRONMENT, CliError
-from aar_cli.fake_llm import command
+from aar_cli.fake_llm import command, script, server
+from aar_cli.fake_llm.server import FakeLLM
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--dir", type=Path, help="directory that keeps everything; default runs/NAME")
     start.add_argument("--port", type=int, help="port of pages and metrics; default a free one")
     start.add_argument("--gpus", type=int, help="GPUs that experiments may use; default all")
+    start.add_argument("--fake-llm", metavar="SCRIPT", help="play a script to LLM researchers in place of a provider")
     check = _command(commands, "validate", _validate, "check a campaign file")
     check.add_argument("file", type=Path, help="file with a ResearchCampaign")
     draw = _command(commands, "report", _report, "draw the report of a run again")
@@ -66,7 +69,11 @@ def _command(commands: Any, name: str, act: Any, text: str) -> argparse.Argument
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
-    return run.run(options.file, options.dir, options.port, options.gpus, console)
+    with contextlib.ExitStack() as stack:
+        url = None
+        if options.fake_llm is not None:
+            url = stack.enter_context(server.serving(FakeLLM(script.load(options.fake_llm))))
+        return run.run(options.file, options.dir, options.port, options.gpus, console, provider=url)
 
 
 def _validate(options: argparse.Namespace, console: Console) -> int:

@@ -37,6 +37,12 @@ class Settings:
     model_dir: str = ""
     """Folder with pretrained models that tasks may name; empty: only installed packages, absolute folders and hub ids."""
 
+    provider_url: str = ""
+    """Where hubs pass LLM calls on to; empty: the provider itself."""
+
+    provider_key: str = field(default="", repr=False)
+    """Key of the LLM provider, for hubs alone; empty: hubs refuse LLM calls."""
+
     cores: int = 1
     """CPU cores that experiments may use on one machine: all of them by default."""
 
@@ -61,6 +67,8 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         gpu_usd_per_hour=env.get("AAR_GPU_USD_PER_HOUR") or Settings.gpu_usd_per_hour,
         cache_dir=env.get("AAR_CACHE_DIR") or "",
         model_dir=env.get("AAR_MODEL_DIR") or "",
+        provider_url=(env.get("AAR_PROVIDER_URL") or "").rstrip("/"),
+        provider_key=(env.get("AAR_PROVIDER_KEY") or "").strip(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         host_environment={name: env[name] for name in PASSED_ON if name in env},
     )

@@ -21,6 +21,7 @@ from aar_operator.manifests.common import (
 from aar_operator.settings import Settings
 
 NAME = "hub"
+PROVIDER = "provider"
 SANDBOX_PORT = 8080
 OPERATOR_PORT = 8081
 DATA = "/data"
@@ -40,6 +41,7 @@ def build(campaign: ResearchCampaign, settings: Settings) -> list[Manifest]:
         value(labels.ENV_HUB_GPU_USD_PER_HOUR, settings.gpu_usd_per_hour),
         value(labels.ENV_HUB_CACHE_DIR, settings.cache_dir),
         secret_value(labels.ENV_HUB_OPERATOR_TOKEN, NAME, "operatorToken"),
+        *_provider(settings),
     ]
     one = container(
         NAME,
@@ -66,10 +68,25 @@ def build(campaign: ResearchCampaign, settings: Settings) -> list[Manifest]:
     ]
     volume = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}}
     return [
+        *_provider_secret(namespace, marks, settings),
         obj("v1", "PersistentVolumeClaim", "data", namespace, marks, spec=volume),
         obj("v1", "Service", NAME, namespace, marks, spec={"selector": selector, "ports": ports}),
         obj("apps/v1", "Deployment", NAME, namespace, marks, spec=deployment),
     ]
+
+
+def _provider(settings: Settings) -> list[Manifest]:
+    """How the hub reaches the LLM provider; without a key it refuses LLM calls."""
+    url = [value(labels.ENV_HUB_PROVIDER_URL, settings.provider_url)] if settings.provider_url else []
+    return [*url, secret_value(labels.ENV_HUB_PROVIDER_KEY, PROVIDER, "key")] if settings.provider_key else url
+
+
+def _provider_secret(namespace: str, marks: dict[str, str], settings: Settings) -> list[Manifest]:
+    """The key, in the one namespace where no code of a researcher runs."""
+    if not settings.provider_key:
+        return []
+    key = {"key": settings.provider_key}
+    return [obj("v1", "Secret", PROVIDER, namespace, marks, type="Opaque", stringData=key)]
 
 
 def secret(campaign: ResearchCampaign, token: str) -> Manifest:
