@@ -52,11 +52,12 @@ class _Part(BaseModel):
 class Fault(_Part):
     """Trouble that precedes a turn."""
 
-    kind: Literal["status", "error", "cut", "refusal", "empty"]
-    """status: an HTTP error; error: an error event within the stream; cut: the connection ends within the stream."""
+    kind: Literal["status", "error", "cut", "short", "refusal", "empty"]
+    """status: an HTTP error; error: an error event within the stream; cut: the connection ends within the stream; short: the
+    stream ends in good order, but before the answer does."""
     times: int = Field(default=1, ge=1)
     status: int = Field(default=529, ge=400, le=599)
-    after: int = Field(default=3, ge=1, description="Events of the stream before `error` or `cut`.")
+    after: int = Field(default=3, ge=1, description="Events of the stream before `error`, `cut` or `short`.")
     category: Category = "general_harms"
     retry_after_ms: int | None = Field(default=None, ge=0)
 

@@ -140,12 +140,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._head(200, "text/event-stream; charset=utf-8", {"transfer-encoding": "chunked"})
         for number, event in enumerate(messages.events(message)):
             if fault is not None and number >= fault.after:
+                if fault.kind == "cut":
+                    self.close_connection = True
+                    return
                 if fault.kind == "error":
                     error = {"type": TYPES.get(fault.status, "api_error"), "message": "Trouble from the script."}
                     self._chunk({"type": "error", "error": error})
-                    break
-                self.close_connection = True
-                return
+                break
             self._chunk(event)
         self.wfile.write(b"0\r\n\r\n")
 

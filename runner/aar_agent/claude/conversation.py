@@ -22,6 +22,8 @@ class Conversation:
     turns: int = 0
     finishes: int = 0
     """Times the researcher asked to be done."""
+    accepted: str = ""
+    """Why the researcher is done, once that was accepted."""
     ended: str = ""
     begun: bool = False
 
@@ -102,8 +104,10 @@ class Conversation:
             self.ended = record["reason"]
 
     def _place(self, record: Record) -> None:
-        self.open.pop(record["call"], None)
-        self.finishes += record["tool"] == "finish"
+        call = self.open.pop(record["call"], {"input": {}})
+        if record["tool"] == "finish":
+            self.finishes += 1
+            self.accepted = "" if record["error"] else str(call["input"].get("reason", "")) or "done"
         if not self.results_open:
             self.messages.append({"role": "user", "content": []})
         self.messages[-1]["content"].append(result_block(record["call"], record["text"], error=record["error"]))

@@ -89,8 +89,8 @@ class Supervisor:
 
     def _over(self) -> str:
         loop, brief = self.loop, self.loop.news.brief
-        if loop.bench.accepted:
-            return loop.bench.accepted
+        if loop.conversation.accepted:
+            return loop.conversation.accepted
         if brief.stage != "researching":
             return f"The campaign is at stage {brief.stage}."
         if brief.purse.seconds_left is not None and brief.purse.seconds_left <= 0:

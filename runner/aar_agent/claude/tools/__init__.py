@@ -44,8 +44,6 @@ class Bench:
     workspace: Workspace
     shell: Shell
     finishes: int = 0
-    accepted: str = ""
-    """Why the researcher is done, once that was accepted."""
     asked_hub: bool = field(default=False)
     """Whether the hub's state may have changed since the last news."""
 

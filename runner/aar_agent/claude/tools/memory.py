@@ -35,8 +35,9 @@ def note(bench: Bench, _: str, asked: Note) -> str:
         before, after = f"\n{text.rstrip()}\n", ""
     body, next_head, rest = after.partition("\n## ")
     if not body.rstrip().endswith(asked.text.strip()):
-        body = f"{body.rstrip()}\n\n{asked.text.strip()}\n"
-    path.write_text(f"{before}\n{head}\n{body.lstrip()}{next_head}{rest}".lstrip("\n"), encoding="utf-8")
+        body = f"{body.rstrip()}\n\n{asked.text.strip()}"
+    whole = f"{before}\n{head}\n\n{body.strip()}\n{next_head}{rest}"
+    path.write_text(whole.lstrip("\n"), encoding="utf-8")
     return f"Noted under {asked.section}."
 
 
@@ -54,7 +55,6 @@ def finish(bench: Bench, _: str, asked: Finish) -> str:
             f"You have {purse.submissions_left} submissions left. If nothing is worth trying, a null result included, "
             "write down what you know, share it, and call finish again."
         )
-    bench.accepted = asked.reason
     return "Accepted. Thank you."
 
 
