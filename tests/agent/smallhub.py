@@ -102,6 +102,8 @@ class SmallHub:
     """Findings of colleagues."""
     transcript: dict = field(default_factory=dict)
     no_transcripts: bool = False
+    provider_key: str = "key"
+    calls: int = 0
 
     def brief(self, _: bytes):
         left = self.limit - len(self.views)
@@ -192,6 +194,7 @@ class SmallHub:
         def route(path, method, act):
             async def answer(request: Request) -> Response:
                 assert request.headers["authorization"] == "Bearer secret"
+                self.calls += 1
                 if self.down > 0:
                     self.down -= 1
                     return JSONResponse({"reason": "Starting", "message": "Not yet."}, 503)
@@ -213,7 +216,7 @@ class SmallHub:
                 "POST",
                 self.provider + request.url.path,
                 content=await request.body(),
-                headers={**sent, "x-api-key": "key"},
+                headers={**sent, "x-api-key": self.provider_key},
             )
             got = await client.send(call, stream=True)
 

@@ -374,21 +374,24 @@ def test_a_torn_transcript_is_mended(tmp_path, tear):
         assert all(seen.status == 200 for seen in here.fake.seen)
 
 
-def test_cut_at_every_byte_it_goes_on(tmp_path):
-    """A kill leaves any prefix of the file: each of them is mended, and the provider takes the history."""
-    folder = tmp_path / "whole"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A script, and the transcript of a researcher that played it to its end."""
+    folder = tmp_path_factory.mktemp("whole")
     turns = (
         "  - calls: [{tool: bash, input: {command: echo x}}, {tool: note, input: {section: Next, text: go}}]\n"
         + SUBMIT
         + WAIT
     )
     with world(folder, script(turns)) as here:
-        here.run()
-        data = (folder / "harness" / "transcript.jsonl").read_bytes()
-    ends = [i + 1 for i, byte in enumerate(data) if byte == 10]
-    cuts = sorted({*ends, *(end - 9 for end in ends), *random.Random(0).sample(range(len(data)), 8)})
-    with world(tmp_path, script(turns)) as here:
+        assert here.run() == "done"
+    return script(turns), (folder / "harness" / "transcript.jsonl").read_bytes()
+
+
+def cut_at(tmp_path, whole, cuts):
+    """A kill leaves any prefix of the file: each of them is mended, and the provider takes the history."""
+    text, data = whole
+    with world(tmp_path, text) as here:
         path = tmp_path / "harness" / "transcript.jsonl"
         for cut in cuts:
             path.parent.mkdir(exist_ok=True)
@@ -401,54 +404,66 @@ def test_cut_at_every_byte_it_goes_on(tmp_path):
         assert len(here.hub.views) == 1
 
 
-def until_done(here, kills, rng):
-    """Start the researcher again and again, kill it at random moments, then let it end."""
-    for _ in range(kills):
-        one = here.process()
-        time.sleep(rng.uniform(0.0, 5.0))
-        one.kill()
-        one.communicate()
-    last = here.process()
-    _, log = last.communicate(timeout=300)
-    assert last.returncode == 0, log[-3000:]
-
-
-def killed_often(tmp_path, kills):
-    turns = "".join(SUBMIT.replace("name: m,", f"name: m{i},") + WAIT + BASH % f"echo {i}" for i in range(8))
-    with world(tmp_path, script(turns), SmallHub(limit=50)) as here:
-        until_done(here, kills, random.Random(kills))
-        asked = [one.key for one in here.hub.submissions]
-        assert len(here.hub.views) == 8, "each was submitted, and none twice"
-        assert [view.label for view in here.hub.views.values()] == [f"m{i}" for i in range(8)]
-        assert here.hub.finished == ["done"]
-        assert all(seen.status == 200 for seen in here.fake.seen)
-        assert len(set(asked)) == 8
-        copy = [line for _, line in sorted(here.hub.transcript.items())]
-        assert copy == (tmp_path / "harness" / "transcript.jsonl").read_text().splitlines()
-
-
-def test_killed_a_few_times_it_finishes(tmp_path):
-    killed_often(tmp_path, 3)
+@pytest.mark.timeout(600)
+def test_cut_after_any_record_it_goes_on(tmp_path, whole):
+    cut_at(tmp_path, whole, [i + 1 for i, byte in enumerate(whole[1]) if byte == 10])
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
+def test_cut_at_any_byte_it_goes_on(tmp_path, whole):
+    cut_at(tmp_path, whole, sorted(random.Random(0).sample(range(len(whole[1])), 100)))
+
+
+def killed_often(tmp_path, kills, experiments):
+    """Start the researcher again and again, kill it at a random moment of its work or of its start, then let it end."""
+    rng = random.Random(kills)
+    turns = "".join(SUBMIT.replace("name: m,", f"name: m{i},") + WAIT + BASH % f"echo {i}" for i in range(experiments))
+    with world(tmp_path, script(turns), SmallHub(limit=99)) as here:
+        for _ in range(kills):
+            before, one = here.hub.calls, here.process()
+            if rng.random() < 0.9:
+                until(lambda before=before, one=one: here.hub.calls > before or one.poll() is not None, 120)
+            time.sleep(rng.uniform(0.0, 1.5))
+            one.kill()
+            one.communicate()
+        reached = len(here.hub.views)
+        last = here.process()
+        _, log = last.communicate(timeout=300)
+        assert last.returncode == 0, log[-3000:]
+        assert reached > 0
+        assert [view.label for view in here.hub.views.values()] == [f"m{i}" for i in range(experiments)], "each once"
+        assert here.hub.finished in (["done"], ["done", "done"])
+        assert all(seen.status == 200 for seen in here.fake.seen)
+        copy = [line for _, line in sorted(here.hub.transcript.items())]
+        assert copy == (tmp_path / "harness" / "transcript.jsonl").read_text().splitlines()
+        return reached
+
+
+@pytest.mark.timeout(600)
+def test_killed_a_few_times_it_finishes(tmp_path):
+    killed_often(tmp_path, 3, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_killed_fifty_times_it_finishes(tmp_path):
-    killed_often(tmp_path, 50)
+    killed_often(tmp_path, 50, 40)
 
 
+@pytest.mark.timeout(600)
 def test_sigterm_leaves_a_clean_state(tmp_path):
     with world(tmp_path, script(BASH % "echo $$ > pid; sleep 300", BASH % "true")) as here:
         one = here.process()
-        until(lambda: (here.workspace / "pid").exists())
+        until(lambda: (here.workspace / "pid").exists(), 120)
         one.send_signal(signal.SIGTERM)
-        _, log = one.communicate(timeout=60)
+        _, log = one.communicate(timeout=120)
         assert one.returncode == EXIT_STOPPED, log
         assert "interrupted: the sandbox is asked to end" in here.results("bash")[0]
         assert here.hub.finished == []
         assert not Path("/proc", (here.workspace / "pid").read_text().strip()).exists()
         last = here.process()
-        last.communicate(timeout=60)
+        last.communicate(timeout=120)
         assert last.returncode == 0
         assert here.hub.finished == ["done"]
 
@@ -463,7 +478,7 @@ FINAL = {
 def test_ends_of_a_process(tmp_path, hub, env, code, said):
     with world(tmp_path, script(SUBMIT), hub) as here:
         one = here.process(**env)
-        _, log = one.communicate(timeout=60)
+        _, log = one.communicate(timeout=120)
         assert one.returncode == code, log
         assert said in log
         assert "Traceback" not in log
@@ -472,7 +487,7 @@ def test_ends_of_a_process(tmp_path, hub, env, code, said):
 def test_needs_no_key_and_knows_none(tmp_path):
     with world(tmp_path, script(BASH % "env | grep -ci -e anthropic -e aar_token")) as here:
         one = here.process(ANTHROPIC_API_KEY="must-not-be-used")
-        _, log = one.communicate(timeout=60)
+        _, log = one.communicate(timeout=120)
         assert one.returncode == 0, log
         assert here.results("bash")[0].startswith("0")
         assert all("must-not-be-used" not in json.dumps(seen.headers) for seen in here.fake.seen)

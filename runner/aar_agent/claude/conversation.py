@@ -25,7 +25,6 @@ class Conversation:
     accepted: str = ""
     """Why the researcher is done, once that was accepted."""
     ended: str = ""
-    begun: bool = False
 
     @classmethod
     def load(cls, transcript: Transcript) -> Conversation:
@@ -71,6 +70,11 @@ class Conversation:
         return self.ended
 
     @property
+    def begun(self) -> bool:
+        """Whether there is a history to go on from; one without its first words is none."""
+        return bool(self.messages)
+
+    @property
     def results_open(self) -> bool:
         """Whether the last turn's results are still to be closed by news."""
         return bool(self.messages) and self.messages[-1]["role"] == "user" and _is_results(self.messages[-1])
@@ -87,7 +91,7 @@ class Conversation:
     def _follow(self, record: Record) -> None:
         kind = record["kind"]
         if kind == "session":
-            self.messages, self.open, self.begun = [], {}, True
+            self.messages, self.open = [], {}
         elif kind == "message":
             self.messages.append({"role": "user", "content": [text_block(record["text"])]})
         elif kind == "answer":
