@@ -38,7 +38,8 @@ class FakeLLM:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.seen: deque[Seen] = deque(maxlen=REMEMBERED)
-        self.calls = 0
+        self.calls = self.largest = 0
+        """Requests, and the bytes of the largest."""
         self._shown: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -53,6 +54,7 @@ class FakeLLM:
         with self._lock:
             self.seen.append(seen)
             self.calls += 1
+            self.largest = max(self.largest, seen.size)
 
 
 class _Handler(BaseHTTPRequestHandler):
