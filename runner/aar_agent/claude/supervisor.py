@@ -50,10 +50,9 @@ class Supervisor:
         try:
             if not talk.begun:
                 self._begin("first start")
-            self._take_up()
             while not (reason := self._over()):
-                reason = self._go_on()
-                if reason:
+                self._take_up()
+                if reason := self._go_on():
                     break
         except HubRefused as refusal:
             if refusal.reason != "CampaignFinished":
@@ -63,7 +62,7 @@ class Supervisor:
         return reason
 
     def _take_up(self) -> None:
-        """Mend what a kill left half done, and keep the repair, before anything follows from it."""
+        """Mend what a kill left half done, and keep the repair, before anything follows from it; nothing to do otherwise."""
         loop = self.loop
         loop.turn.repair()
         loop.close_turn()

@@ -62,9 +62,10 @@ def run(desk: Desk, brief: Brief) -> str:
     )
     loop = Loop(client, model, words.system(brief), bench, conversation, News(bench, brief), copy, brief.max_turns)
     try:
-        return Supervisor(loop).run()
+        reason = Supervisor(loop).run()
+        copy.push()
+        return reason
     finally:
         shell.close()
-        copy.push()
         client.close()
         transcript.close()
