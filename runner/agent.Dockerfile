@@ -1,5 +1,9 @@
 # The researcher's image: no key, no label, no torch, no trusted code.
 FROM python:3.11-slim
+# git keeps a commit for each submission; the SDK takes certificates from the system.
+RUN apt-get update \
+    && apt-get install --no-install-recommends --yes git ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 65532 --no-create-home aar
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md ./

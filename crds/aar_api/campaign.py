@@ -63,6 +63,14 @@ class Researchers(Model):
         default=Resources(cpu="100m", memory="512Mi"), description="Compute of one researcher's pod; it has no GPU."
     )
 
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Self:
+        if self.kind == "claude" and self.model is None:
+            raise ValueError(
+                "researchers.kind is 'claude', but it needs an LLM: set researchers.model, for example claude-sonnet-5-5."
+            )
+        return self
+
 
 class Experiments(Model):
     """Limits on what the team may run."""

@@ -38,6 +38,9 @@ BUDGET_RULES = [
         "message": "gpuLimitUSD cannot exceed limitUSD",
     },
 ]
+RESEARCHERS_RULES = [
+    {"rule": "self.kind != 'claude' || has(self.model)", "message": "kind claude needs a model: set model"},
+]
 EXPERIMENTS_RULES = [
     {
         "rule": "self.parallelism <= self.maxCount",
@@ -199,6 +202,7 @@ def campaign_crd() -> Schema:
     spec["x-kubernetes-validations"] = CAMPAIGN_RULES
     spec["properties"]["budget"]["x-kubernetes-validations"] = BUDGET_RULES
     spec["properties"]["experiments"]["x-kubernetes-validations"] = EXPERIMENTS_RULES
+    spec["properties"]["researchers"]["x-kubernetes-validations"] = RESEARCHERS_RULES
     columns = [
         _column("Phase", ".status.phase"),
         _column("Researchers", ".status.researchers.active", "integer"),

@@ -117,6 +117,8 @@ class Brief(Model):
     parallelism: int
     search_seed: int = Field(description="Drawn by the hub, so that two researchers do not walk the same path.")
     purse: Purse
+    model: str | None = Field(default=None, description="LLM of the researcher; none for `search`.")
+    max_turns: int | None = Field(default=None, description="Turns an LLM researcher may take.")
 
 
 class SnapshotUpload(Model):

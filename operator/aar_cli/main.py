@@ -1,8 +1,9 @@
-"""`aar`: run a campaign on this machine, check its file, draw its report, list methods and tasks."""
+"""`aar`: run a campaign on this machine, check its file, draw its report, list methods and tasks, play a provider's double."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -15,6 +16,8 @@ from rich.table import Table
 
 from aar_cli import checks, documents, page, parts, run
 from aar_cli.errors import EXIT_COMPLETE, EXIT_ENVIRONMENT, CliError
+from aar_cli.fake_llm import command, script, server
+from aar_cli.fake_llm.server import FakeLLM
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,10 +47,16 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--dir", type=Path, help="directory that keeps everything; default runs/NAME")
     start.add_argument("--port", type=int, help="port of pages and metrics; default a free one")
     start.add_argument("--gpus", type=int, help="GPUs that experiments may use; default all")
+    start.add_argument("--fake-llm", metavar="SCRIPT", help="play a script to LLM researchers in place of a provider")
     check = _command(commands, "validate", _validate, "check a campaign file")
     check.add_argument("file", type=Path, help="file with a ResearchCampaign")
     draw = _command(commands, "report", _report, "draw the report of a run again")
     draw.add_argument("dir", type=Path, help="directory of a run")
+    double = _command(commands, "fake-llm", _fake_llm, "play a script to LLM researchers in place of a provider")
+    double.add_argument(
+        "--script", default="competent", help="a file, or one that is shipped: cheating, competent, lazy"
+    )
+    double.add_argument("--port", type=int, default=0, help="port on loopback; default a free one")
     _command(commands, "methods", _methods, "list the methods the lab ships")
     _command(commands, "tasks", _tasks, "list the tasks the hub ships")
     return parser
@@ -60,7 +69,11 @@ def _command(commands: Any, name: str, act: Any, text: str) -> argparse.Argument
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
-    return run.run(options.file, options.dir, options.port, options.gpus, console)
+    with contextlib.ExitStack() as stack:
+        url = None
+        if options.fake_llm is not None:
+            url = stack.enter_context(server.serving(FakeLLM(script.load(options.fake_llm))))
+        return run.run(options.file, options.dir, options.port, options.gpus, console, provider=url)
 
 
 def _validate(options: argparse.Namespace, console: Console) -> int:
@@ -80,6 +93,10 @@ def _validate(options: argparse.Namespace, console: Console) -> int:
 def _report(options: argparse.Namespace, console: Console) -> int:
     page.read(options.dir)
     return run.finish(options.dir, console)
+
+
+def _fake_llm(options: argparse.Namespace, console: Console) -> int:
+    return command.serve(options.script, options.port, console)
 
 
 def _methods(_: argparse.Namespace, console: Console) -> int:

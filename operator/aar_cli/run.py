@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from aar_cli import checks, documents, figures, page
+from aar_cli import checks, documents, figures, page, settings
 from aar_cli.errors import EXIT_COMPLETE, EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_INTERRUPTED, BadFile, CliError
 from aar_cli.view import View
 
@@ -46,9 +46,21 @@ class Stop:
         self.child.terminate()
 
 
-def run(file: Path, folder: Path | None, port: int | None, gpus: int | None, console: Console) -> int:
-    """Run a campaign to its end; the exit code."""
+def run(
+    file: Path, folder: Path | None, port: int | None, gpus: int | None, console: Console, provider: str | None = None
+) -> int:
+    """Run a campaign to its end; the exit code. `provider` is the address of a double in the LLM provider's place.
+
+    Raises:
+        CliError: its researchers need an LLM, and there is no key.
+    """
     given = documents.read(file)
+    model = given.campaign.spec.researchers.model
+    if model is not None and provider is None and not settings.has_provider_key():
+        raise CliError(
+            f"The researchers need {model}, but {settings.PROVIDER_KEY} is not set: export your key, or try it without one "
+            "with --fake-llm competent."
+        )
     folder = folder or Path("runs") / given.campaign.metadata.name
     if not any(folder.glob("*.sqlite")):
         # A directory keeps its task for good, so that a wrong one is better found before there is a directory.
@@ -63,7 +75,7 @@ def run(file: Path, folder: Path | None, port: int | None, gpus: int | None, con
         with View(console) as view:
             for notice in given.notices:
                 view.say(notice)
-            code = _watch(command, text, folder, view)
+            code = _watch(command, text, folder, view, settings.for_operator(provider))
     if code == EXIT_INTERRUPTED:
         again = f"aar run {file} --dir {folder}"
         console.print(f"Stopped. To go on from here, run the same command: {again}", highlight=False, soft_wrap=True)
@@ -74,7 +86,7 @@ def run(file: Path, folder: Path | None, port: int | None, gpus: int | None, con
     return code
 
 
-def _watch(command: list[str], text: Path, folder: Path, view: View) -> int:
+def _watch(command: list[str], text: Path, folder: Path, view: View, environment: dict[str, str]) -> int:
     errors: list[str] = []
     # A session of its own: Ctrl-C reaches the operator once, from here, not a second time from the terminal.
     child = subprocess.Popen(
@@ -83,6 +95,7 @@ def _watch(command: list[str], text: Path, folder: Path, view: View) -> int:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=environment,
         start_new_session=True,
     )
     assert child.stdout is not None

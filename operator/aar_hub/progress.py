@@ -47,6 +47,8 @@ def brief(hub: Hub, researcher: str) -> Brief:
                 experiments_left=max(0, spec.experiments.max_count - submissions.explored(tx)),
                 seconds_left=seconds_left(campaign),
             ),
+            model=spec.researchers.model,
+            max_turns=spec.researchers.max_turns,
         )
 
 

@@ -4,6 +4,7 @@ AgentError
 ├── SettingInvalid   a variable of the environment is missing
 ├── HubAway          the hub did not answer for a long time
 ├── HubRefused       the hub said no; `reason` is its word
+├── Hopeless         another try would meet the same again
 └── Stopped          the sandbox is asked to end; work goes on in the next one
 """
 
@@ -31,6 +32,10 @@ class HubRefused(AgentError):
         super().__init__(message)
         self.status = status
         self.reason = reason
+
+
+class Hopeless(AgentError):
+    """Another try would meet the same again."""
 
 
 class Stopped(AgentError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 from aar_api.wire import (
@@ -16,6 +17,7 @@ from aar_api.wire import (
     Finish,
     LeaderboardRow,
     MethodCard,
+    Snapshot,
     SnapshotRef,
     SnapshotUpload,
     Submission,
@@ -39,7 +41,8 @@ class Hub:
     """Requests with one token, repeated while the hub is away. Every POST of the hub may be repeated without harm."""
 
     def __init__(self, url: str, token: str, stop: threading.Event, patience: float = PATIENCE_SECONDS) -> None:
-        self._url, self._stop, self._patience = url, stop, patience
+        self.url, self.token = url, token
+        self._stop, self._patience = stop, patience
         self._client = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=_TIMEOUT, trust_env=False)
 
     def brief(self) -> Brief:
@@ -54,13 +57,25 @@ class Hub:
         """Keep a method's code."""
         return self._ask(SnapshotRef, "POST", "/v1/snapshots", json=snapshot.dump())
 
+    def snapshot(self, digest: str) -> Snapshot:
+        """A snapshot with its files, a colleague's too."""
+        return self._ask(Snapshot, "GET", f"/v1/snapshots/{quote(digest)}")
+
     def submit(self, submission: Submission) -> ExperimentView:
         """Ask for an experiment; the same key always gives the same one."""
         return self._ask(ExperimentView, "POST", "/v1/experiments", json=submission.dump())
 
     def experiment(self, name: str) -> ExperimentView:
         """One of this researcher's experiments."""
-        return self._ask(ExperimentView, "GET", f"/v1/experiments/{name}")
+        return self._ask(ExperimentView, "GET", f"/v1/experiments/{quote(name, safe='')}")
+
+    def experiments(self) -> list[ExperimentView]:
+        """All of this researcher's experiments, oldest first."""
+        return self._ask(list[ExperimentView], "GET", "/v1/experiments")
+
+    def cancel(self, name: str) -> ExperimentView:
+        """End one of this researcher's experiments."""
+        return self._ask(ExperimentView, "POST", f"/v1/experiments/{quote(name, safe='')}/cancel")
 
     def leaderboard(self) -> list[LeaderboardRow]:
         """What the team has scored, best first."""
@@ -73,6 +88,10 @@ class Hub:
     def post_finding(self, post: FindingPost) -> Finding:
         """Tell the team."""
         return self._ask(Finding, "POST", "/v1/findings", json=post.dump())
+
+    def keep_transcript(self, first: int, lines: list[str]) -> None:
+        """Keep a copy of the transcript's lines; those the hub has by their number already are kept as they are."""
+        self._send("POST", "/v1/transcript", json={"first": first, "lines": lines})
 
     def finish(self, reason: str) -> None:
         """Say that this researcher is done."""
@@ -97,7 +116,7 @@ class Hub:
         give_up, wait = time.monotonic() + self._patience, FIRST_WAIT_SECONDS
         while True:
             try:
-                answer = self._client.request(verb, self._url + route, **rest)
+                answer = self._client.request(verb, self.url + route, **rest)
             except httpx.TransportError as error:
                 trouble = f"{type(error).__name__}: {error}"
             else:
@@ -109,7 +128,7 @@ class Hub:
                 trouble = f"{answer.status_code}: {body.message}"
             if time.monotonic() + wait > give_up:
                 raise HubAway(
-                    f"The hub at {self._url} did not answer {verb} {route} within {self._patience:g} s (last: {trouble}). "
+                    f"The hub at {self.url} did not answer {verb} {route} within {self._patience:g} s (last: {trouble}). "
                     "See whether it runs; the researcher goes on where it was when it is started again."
                 )
             if self._stop.wait(wait):

@@ -13,7 +13,7 @@ from aar_api.errors import UnknownPlugin
 
 from aar_agent import researchers, settings
 from aar_agent.desk import Desk
-from aar_agent.errors import AgentError, HubRefused, SettingInvalid, Stopped
+from aar_agent.errors import AgentError, Hopeless, HubRefused, SettingInvalid, Stopped
 from aar_agent.hub import Hub
 
 EXIT_STOPPED = 128 + signal.SIGTERM
@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
         _list()
         return 0
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "httpx2"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     log = logging.getLogger("aar_agent")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -40,10 +41,13 @@ def main(arguments: list[str] | None = None) -> int:
     except Stopped as stopped:
         log.info("%s", stopped)
         return EXIT_STOPPED
-    except (SettingInvalid, UnknownPlugin) as error:
+    except (SettingInvalid, UnknownPlugin, Hopeless) as error:
         log.error("%s", error)
         return labels.EXIT_METHOD_FAILED
     except HubRefused as error:
+        if error.reason == "CampaignFinished":
+            log.info("%s", error)
+            return 0
         log.error("The hub refused (%s): %s", error.status, error)
         return labels.EXIT_METHOD_FAILED if error.status in _FINAL else 1
     except AgentError as error:

@@ -36,6 +36,12 @@ def load() -> Settings:
     )
 
 
+def shell_environment(home: Path) -> dict[str, str]:
+    """What a shell of the researcher's needs, and no more: neither the token nor the hub's address."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH") if name in os.environ}
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", **kept, "HOME": str(home), "TERM": "dumb"}
+
+
 def _need(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:

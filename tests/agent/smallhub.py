@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import httpx
 import uvicorn
 from aar_api import digest
 from aar_api.wire import (
@@ -22,13 +24,14 @@ from aar_api.wire import (
     Purse,
     ScoreView,
     SeedView,
+    Snapshot,
     SnapshotRef,
     SnapshotUpload,
     Submission,
 )
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 CARDS = [
@@ -64,7 +67,7 @@ def truth(label: str, config: dict) -> float | None:
     """PGR by formula; none for a method that fails."""
     if label == "broken":
         return None
-    return 0.75 - (config["x"] - 0.7) ** 2 if label == "good" else 0.2
+    return 0.75 - (config["x"] - 0.7) ** 2 if label == "good" else 0.2 + 0.1 * float(config.get("share", 0))
 
 
 @dataclass
@@ -89,13 +92,32 @@ class SmallHub:
     foreign: list = field(default_factory=list)
     finished: list = field(default_factory=list)
     polls: dict = field(default_factory=dict)
+    provider: str = ""
+    """Where calls of the Messages API are passed on to."""
+    model: str | None = "claude-opus-5-5"
+    max_turns: int | None = None
+    seconds_left: float | None = None
+    files: dict = field(default_factory=dict)
+    strangers: list = field(default_factory=list)
+    """Findings of colleagues."""
+    transcript: dict = field(default_factory=dict)
+    no_transcripts: bool = False
+    provider_key: str = "key"
+    calls: int = 0
 
     def brief(self, _: bytes):
         left = self.limit - len(self.views)
-        purse = Purse(limit_usd="5.00", left_usd="4.00", submissions_left=left, experiments_left=left)
+        purse = Purse(
+            limit_usd="5.00",
+            left_usd="4.00",
+            submissions_left=left,
+            experiments_left=left,
+            seconds_left=self.seconds_left,
+        )
         return Brief(
             campaign="c", researcher="r0", task="t", kind=self.kind, colleagues=self.colleagues, stage=self.stage,
-            max_seeds=self.max_seeds, parallelism=self.parallelism, search_seed=7, purse=purse,
+            max_seeds=self.max_seeds, parallelism=self.parallelism, search_seed=7, purse=purse, model=self.model,
+            max_turns=self.max_turns,
         )  # fmt: skip
 
     def submit(self, body: bytes):
@@ -109,7 +131,7 @@ class SmallHub:
         name = f"e{len(self.views)}"
         self.keys[asked.key] = name
         self.views[name] = ExperimentView(
-            name=name, purpose="Exploration", submitted_by="r0", task="t", label=asked.label, snapshot=asked.snapshot,
+            name=name, purpose="Smoke" if asked.smoke else "Exploration", submitted_by="r0", task="t", label=asked.label, snapshot=asked.snapshot,
             config=asked.config, state="admitted", seeds=tuple(SeedView(index=i, seed=i) for i in range(asked.seeds)),
         )  # fmt: skip
         return self.views[name]
@@ -134,8 +156,28 @@ class SmallHub:
         ]  # fmt: skip
         return sorted([*mine, *self.foreign], key=lambda row: -row.pgr)
 
+    def cancel(self, name: str):
+        self.views[name] = self.views[name].model_copy(update={"state": "cancelled"})
+        return self.views[name]
+
+    def snapshot(self, name: str):
+        if name not in self.files:
+            return JSONResponse({"reason": "NotFound", "message": f"No snapshot is {name!r}: name one that is."}, 404)
+        return Snapshot(digest=name, files=self.files[name].files, parents=self.files[name].parents, author="r0")
+
+    def keep(self, body: bytes):
+        if self.no_transcripts:
+            return JSONResponse({"reason": "NotFound", "message": "No such route."}, 404)
+        asked = json.loads(body)
+        for number, line in enumerate(asked["lines"], asked["first"]):
+            if self.transcript.setdefault(number, line) != line:
+                return JSONResponse({"reason": "TranscriptFixed", "message": f"Line {number} never changes."}, 409)
+        return Response(status_code=204)
+
     def upload(self, body: bytes):
-        name = digest.of_files(SnapshotUpload.model_validate_json(body).files)
+        asked = SnapshotUpload.model_validate_json(body)
+        name = digest.of_files(asked.files)
+        self.files[name] = asked
         new = name not in self.snapshots
         self.snapshots.add(name)
         return SnapshotRef(digest=name, new=new)
@@ -152,6 +194,7 @@ class SmallHub:
         def route(path, method, act):
             async def answer(request: Request) -> Response:
                 assert request.headers["authorization"] == "Bearer secret"
+                self.calls += 1
                 if self.down > 0:
                     self.down -= 1
                     return JSONResponse({"reason": "Starting", "message": "Not yet."}, 503)
@@ -161,6 +204,32 @@ class SmallHub:
                 return JSONResponse([one.dump() for one in got] if isinstance(got, list) else got.dump())
 
             return Route(path, answer, methods=[method])
+
+        async def messages(request: Request) -> Response:
+            """Pass the call on, and the answer back as it comes."""
+            assert request.headers["authorization"] == "Bearer secret"
+            sent = {
+                k: v for k, v in request.headers.items() if k.startswith(("anthropic", "content-type", "x-stainless"))
+            }
+            client = httpx.AsyncClient(timeout=60)
+            call = client.build_request(
+                "POST",
+                self.provider + request.url.path,
+                content=await request.body(),
+                headers={**sent, "x-api-key": self.provider_key},
+            )
+            got = await client.send(call, stream=True)
+
+            async def body():
+                try:
+                    async for part in got.aiter_raw():
+                        yield part
+                finally:
+                    await got.aclose()
+                    await client.aclose()
+
+            kept = {k: v for k, v in got.headers.items() if k in ("content-type", "request-id", "retry-after-ms")}
+            return StreamingResponse(body(), got.status_code, kept)
 
         async def finish(request: Request) -> Response:
             self.finished.append((await request.json())["reason"])
@@ -173,9 +242,14 @@ class SmallHub:
                 route("/v1/snapshots", "POST", self.upload),
                 route("/v1/experiments", "POST", self.submit),
                 route("/v1/experiments/{name}", "GET", self.experiment),
+                route("/v1/experiments", "GET", lambda _: list(self.views.values())),
+                route("/v1/experiments/{name}/cancel", "POST", self.cancel),
+                route("/v1/snapshots/{name}", "GET", self.snapshot),
+                route("/v1/transcript", "POST", self.keep),
+                Route("/v1/messages", messages, methods=["POST"]),
                 route("/v1/leaderboard", "GET", self.leaderboard),
                 route("/v1/findings", "POST", self.post),
-                route("/v1/findings", "GET", lambda _: list(self.posts.values())),
+                route("/v1/findings", "GET", lambda _: [*self.strangers, *self.posts.values()]),
                 Route("/v1/finish", finish, methods=["POST"]),
             ]
         )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from aar_cli import settings
 from aar_cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,7 @@ BAD = {
     "too many seeds": (GOOD + "  experiments: {seeds: 9}\n", "spec.experiments.seeds is 9, but it must be less than or equal to 8"),
     "more seeds than the campaign's": (GOOD + OWN + "  seeds: 4\n", "asks for 4 seeds, but experiments.seeds of the campaign allows 1"),
     "another campaign": (GOOD + OWN.replace("campaignRef: c", "campaignRef: d"), "has campaignRef 'd', but the campaign is 'c'"),
+    "claude without a model": (GOOD + "  researchers: {kind: claude}\n", "needs an LLM: set researchers.model"),
     "operator's fields": (GOOD + OWN + "  purpose: Baseline\n", "which only the operator may"),
     "no such ConfigMap": (GOOD + OWN, "names key 'method.py' of ConfigMap 'm', but it is neither"),
     "name too long": (GOOD.replace("name: c}", f"name: {'x' * 41}}}"), "metadata.name is 'xxx"),
@@ -69,3 +71,21 @@ def test_absent_file(capsys):
 def test_examples_are_valid(file, capsys):
     assert main(["validate", str(file)]) == 0
     assert "is valid" in capsys.readouterr().out
+
+
+def test_an_llm_without_a_key_is_refused_before_anything_starts(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AAR_PROVIDER_KEY", raising=False)
+    (tmp_path / "c.yaml").write_text(GOOD + "  researchers: {kind: claude, model: claude-sonnet-5-5}\n")
+    assert main(["run", "c.yaml"]) == 3
+    said = capsys.readouterr().err
+    assert "need claude-sonnet-5-5, but AAR_PROVIDER_KEY is not set" in said
+    assert "--fake-llm competent" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_double_takes_the_providers_place(monkeypatch):
+    monkeypatch.setenv("AAR_PROVIDER_KEY", "real")
+    assert settings.for_operator(None)["AAR_PROVIDER_KEY"] == "real"
+    faked = settings.for_operator("http://127.0.0.1:1")
+    assert (faked["AAR_PROVIDER_KEY"], faked["AAR_PROVIDER_URL"]) == ("fake-llm", "http://127.0.0.1:1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +39,9 @@ class Store:
     """Objects by name. Every write is one transaction that survives a kill; `changed` is told afterwards."""
 
     def __init__(self, path: Path, changed: Callable[[Ref], None] = lambda ref: None) -> None:
+        # Secrets are in it: for its owner's eyes alone, and its journals take over its mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        path.chmod(0o600)
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         # NORMAL loses the last commits to a power cut, never to a kill, and never tears the file.

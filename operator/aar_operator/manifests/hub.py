@@ -23,10 +23,10 @@ from aar_operator.manifests.common import (
 from aar_operator.settings import Settings
 
 NAME = "hub"
+PROVIDER = "provider"
 SANDBOX_PORT = 8080
 OPERATOR_PORT = 8081
 DATA = "/data"
-PROVIDER = "provider"
 CERTIFICATES = "/provider"
 RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "2", "memory": "4Gi"}}
 
