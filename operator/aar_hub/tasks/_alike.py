@@ -10,8 +10,7 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from aar_hub.tasks._pairs import Matcher, Pair, Source
-
-WORDS = r"[a-z]+|[0-9]+"
+from aar_hub.tasks._sources import WORDS
 
 
 def alike(candidates: int | None = None) -> Matcher:

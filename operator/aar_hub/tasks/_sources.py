@@ -12,6 +12,10 @@ class DataMissing(InvalidInput):
     """The package that a task is read from is not installed."""
 
 
+WORDS = r"[a-z]+|[0-9]+"
+"""What counts as a word where overlap of texts is measured, once they are in lower case."""
+
+
 def folder(module: str, package: str) -> Path:
     """Where the data package lies.
 
