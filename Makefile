@@ -21,18 +21,24 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/aar run examples/quickstart.yaml --dir demo
 
+# Two workers fit two cores and 8 GB; tests of one file share their set-up, so a file stays with one worker.
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile
+
 test: install
-	$(BIN)/pytest -m 'not slow and not gpu'
+	$(PYTEST) -m 'not slow and not gpu'
 
 test-slow: install
-	$(BIN)/pytest -m 'slow and not gpu'
+	$(PYTEST) -m 'slow and not gpu'
 
 test-all: test test-slow
 
 # Hours in all; each can be run alone, see benchmarks/README.md.
 bench: install
 	$(BIN)/python benchmarks/tasks.py
+	$(BIN)/python benchmarks/lab.py
 	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/agent.py
 	$(BIN)/python benchmarks/demo.py
 
 check: install
