@@ -41,7 +41,7 @@ import numpy as np
 
 
 def train(lab):
-    guess, trust = lab.similarity("train"), lab.config["trust"]
+    guess, trust = lab.similarity("train"), min(1.0, lab.config["trust"])  # whoever adopts this tries more than 1
     model = lab.finetune(trust * (guess > np.median(guess)) + (1 - trust) * lab.weak)
     likely = lab.similarity("test").argsort().argsort() / (lab.info.n_test - 1)
     return (1 - trust) * lab.predict(model) + trust * likely
