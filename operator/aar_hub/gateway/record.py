@@ -15,6 +15,8 @@ from aar_hub.store import tables
 LEVEL = 1
 """Of zlib: prompts shrink to a quarter, at 100 MB a second."""
 LENGTH_BYTES = 8
+TOKENS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
+"""Kinds of tokens, as the table and LlmCall name them."""
 PAGE = 200
 """Calls in one answer; ask again with the last number for more."""
 
@@ -39,7 +41,7 @@ def calls(hub: Hub, since: int, researcher: str | None) -> list[LlmCall]:
     if researcher is not None:
         query = query.where(table.c.researcher == researcher)
     with hub.db.read() as tx:
-        return [_call(row) for row in tx.execute(query).mappings()]
+        return [call(row) for row in tx.execute(query).mappings()]
 
 
 def whole(hub: Hub, number: int) -> LlmRecord:
@@ -48,26 +50,33 @@ def whole(hub: Hub, number: int) -> LlmRecord:
     Raises:
         NotFound: no call has that number.
     """
-    table = tables.llm_calls
     with hub.db.read() as tx:
-        row = tx.execute(sa.select(table).where(table.c.seq == number)).mappings().first()
+        row = find(tx, number)
     if row is None:
         raise NotFound("NotFound", f"No LLM call has the number {number}: GET /v1/operator/llm/calls lists them.")
+    request, answer = said(hub, row)
+    return LlmRecord(call=call(row), request=request, answer=answer)
+
+
+def find(tx: sa.Connection, number: int) -> sa.RowMapping | None:
+    """The row of a call."""
+    table = tables.llm_calls
+    return tx.execute(sa.select(table).where(table.c.seq == number)).mappings().first()
+
+
+def said(hub: Hub, row: sa.RowMapping) -> tuple[str, str]:
+    """(request, answer) of a call as text; both empty while it is under way."""
     request, answer = unpack(hub.blobs.get(row["record"])) if row["record"] else (b"", b"")
-    return LlmRecord(call=_call(row), request=_text(request), answer=_text(answer))
+    return request.decode(errors="replace"), answer.decode(errors="replace")
 
 
-def _text(data: bytes) -> str:
-    return data.decode(errors="replace")
-
-
-def _call(row: sa.RowMapping) -> LlmCall:
+def call(row: sa.RowMapping) -> LlmCall:
+    """A row as it is told."""
     same = ("researcher", "kind", "model", "started", "ended", "outcome", "status")
-    tokens = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
     return LlmCall(
         number=row["seq"],
         **{name: row[name] for name in same},
-        tokens={name: row[name] for name in tokens},
+        tokens={name: row[name] for name in TOKENS},
         cost_usd=money.format_usd(row["cost"]),
         kept=row["record"] is not None,
     )

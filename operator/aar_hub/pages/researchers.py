@@ -67,12 +67,20 @@ def show_all(visit: Visit, tx: sa.Connection, campaign: Campaign) -> Response:
 
 def show(visit: Visit, tx: sa.Connection, campaign: Campaign) -> Response:
     """One researcher."""
-    name = visit.path("name")
+    return visit.answer("researcher.html", campaign, member=member(tx, campaign, visit.path("name")))
+
+
+def member(tx: sa.Connection, campaign: Campaign, name: str) -> Member:
+    """One researcher.
+
+    Raises:
+        NotFound: the campaign has none of that name.
+    """
     found = [one for one in team(tx, campaign) if one.name == name]
     if not found:
         count = campaign.spec.researchers.count
         raise NotFound("NotFound", f"No researcher is called {name!r}: the campaign has r0 to r{count - 1}.")
-    return visit.answer("researcher.html", campaign, member=found[0])
+    return found[0]
 
 
 def team(tx: sa.Connection, campaign: Campaign) -> Iterator[Member]:
@@ -82,7 +90,8 @@ def team(tx: sa.Connection, campaign: Campaign) -> Iterator[Member]:
     posts = _rows(tx, tables.findings, "id", "author", "owner", "kind", "title", "created")
     code = _rows(tx, tables.snapshots, "digest", "author", "created")
     ended = {row["researcher"]: row["reason"] for row in _rows(tx, tables.finished, "researcher", "reason", "created")}
-    others = {line.exp.researcher for line in lines} | {row["author"] for row in [*posts, *code]}
+    callers = tx.execute(sa.select(tables.llm_calls.c.researcher).distinct()).scalars()
+    others = {*callers} | {line.exp.researcher for line in lines} | {row["author"] for row in [*posts, *code]}
     for name in [*wanted, *sorted(others - {*wanted, OWNER, HUB})]:
         yield Member(
             name=name,

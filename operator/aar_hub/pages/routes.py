@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from aar_hub.pages import campaign, experiment, forum, leaderboard, researchers, snapshot, spend
+from aar_hub.pages import campaign, experiment, forum, leaderboard, researchers, snapshot, spend, transcript
 from aar_hub.pages._page import form, page
 from aar_hub.pages.render import FOLDER
 
@@ -19,6 +19,8 @@ ROUTES: list[BaseRoute] = [
     form("/forum", forum.post),
     page("/researchers", researchers.show_all),
     page("/researchers/{name}", researchers.show),
+    page("/researchers/{name}/transcript", transcript.show),
+    page("/llm/calls/{number}", transcript.show_call),
     page("/spend", spend.show),
     Mount("/assets", StaticFiles(directory=FOLDER / "assets")),
 ]

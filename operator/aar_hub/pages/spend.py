@@ -30,7 +30,9 @@ def show(visit: Visit, tx: sa.Connection, campaign: Campaign) -> Response:
         exp = known.get(experiment or "")
         kinds[KINDS.get(account, account)] += micros
         purposes[exp.purpose if exp else OUTSIDE] += micros
-        researchers[exp.researcher if exp else OUTSIDE] += micros
+        if exp is not None:
+            researchers[exp.researcher] += micros
+    researchers.update(called(tx))
     return visit.answer(
         "spend.html",
         campaign,
@@ -50,6 +52,13 @@ def warning(campaign: Campaign) -> int:
     """Micro-dollars at which the campaign warns."""
     budget = campaign.spec.budget
     return money.parse_usd(budget.limit_usd) * budget.warn_percent // 100
+
+
+def called(tx: sa.Connection) -> dict[str, int]:
+    """Researcher -> micro-dollars of its language model calls."""
+    calls = tables.llm_calls.c
+    query = sa.select(calls.researcher, sa.func.sum(calls.cost)).group_by(calls.researcher)
+    return {who: int(micros) for who, micros in tx.execute(query) if micros}
 
 
 def paid(tx: sa.Connection) -> list[tuple[str, str | None, int]]:

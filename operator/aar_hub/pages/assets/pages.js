@@ -23,7 +23,7 @@ function swap(old, fresh) {
 }
 
 async function refresh() {
-  if (document.hidden || selecting()) return;
+  if (document.hidden || selecting() || document.querySelector("[data-live]") === null) return;
   let answer, text;
   try {
     answer = await fetch(location.href, { cache: "no-store" });
