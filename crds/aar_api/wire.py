@@ -454,6 +454,9 @@ class Report(Model):
     summary: Summary
     baselines: tuple[BaselineRow, ...]
     rows: tuple[ReportRow, ...]
+    not_run: tuple[tuple[str, str], ...] = Field(
+        default=(), description="(transfer task, why winners were not run on it)."
+    )
     reference_lines: tuple[tuple[str, float], ...] = ()
     timeline: tuple[dict[str, Any], ...] = Field(
         default=(), description="Score events in order: {order, experiment, pgr, stderr, researcher, cost}."

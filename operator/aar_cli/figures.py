@@ -75,6 +75,11 @@ def headline(report: Report) -> str:
     return f"Best: {best.method}, PGR {best.pgr:.2f} ± {best.stderr:.2f}, {told}."
 
 
+def not_run(report: Report) -> list[str]:
+    """A sentence a transfer task that could not be prepared."""
+    return [f"Not run on the transfer task {task}: {why}" for task, why in report.not_run]
+
+
 def terminal(report: Report) -> list[tuple[str, str]]:
     """(Line, style) for a terminal of 80 columns: each run, and under it, dim, what would not fit beside it."""
     base = aligned(BASELINE_HEAD, baselines(report))
@@ -92,6 +97,7 @@ def terminal(report: Report) -> list[tuple[str, str]]:
         lines += [(INDENT + "; ".join(details), "dim")] if details else []
     if left_out:
         lines.append((f"... and {left_out} more exploration runs, in report.md", "dim"))
+    lines += [(line, "yellow") for line in not_run(report)]
     return [*lines, ("", ""), (headline(report), "bold")]
 
 

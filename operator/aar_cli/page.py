@@ -57,6 +57,7 @@ def markdown(report: Report) -> str:
     lines += [
         *_table(figures.HEAD, figures.rows(report)),
         "",
+        *(part for line in figures.not_run(report) for part in (line, "")),
         "PGR is (A - W) / (C - W). SE includes seeds, test items, W and C.",
         "",
     ]

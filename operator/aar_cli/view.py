@@ -19,6 +19,8 @@ SHOWN = 10
 PHASES = ("Preparing", "Researching", "Verifying", "Complete")
 UNSCORED = ("failed", "refused")
 ENDED = ("scored", "cancelled", *UNSCORED)
+VERIFYING = ("Replication", "Control", "Transfer")
+"""Purposes whose scores the hub seals until verification ends."""
 STYLES = {"scored": "green", "failed": "red", "refused": "red", "cancelled": "yellow", "admitted": "cyan"}
 WORDS = {"submitted": "waiting", "admitted": "running"}
 """The hub's words for states, in a person's."""
@@ -135,7 +137,7 @@ class View:
     def _experiment(self, view: ExperimentView) -> None:
         before = self.experiments.pop(view.name, None)
         self.experiments[view.name] = view
-        changed = before is None or before.state != view.state
+        changed = before is None or (before.state, _score(before)) != (view.state, _score(view))
         # In a panel scores have their column, but the reason why there is none has no room.
         told = ENDED if self._live is None else UNSCORED
         if changed and view.state in told:
@@ -171,4 +173,6 @@ def _what(view: ExperimentView) -> str:
 def _score(view: ExperimentView) -> str:
     if view.score is not None:
         return f"{view.score.pgr:.2f} ± {view.score.stderr:.2f}"
-    return "ok" if view.state == "scored" else view.message
+    if view.state != "scored":
+        return view.message
+    return "sealed" if view.purpose in VERIFYING else "ok"

@@ -20,14 +20,14 @@ from aar_hub.tasks import Item, Task
 
 
 def build_missing(hub: Hub) -> None:
-    """Build every task of the campaign that is not built yet; one that cannot be ends the campaign before it costs anything."""
+    """Build every task of the campaign that is not built yet; the campaign's own must be, or it ends before it costs anything."""
     with hub.db.read() as tx:
         missing = [row for row in records.all_tasks(tx) if not row.built and not row.failed]
     for row in missing:
         values = _build(hub, row)
         with hub.db.write() as tx:
             tx.execute(sa.update(tables.tasks).where(tables.tasks.c.key == row.key).values(**values))
-            if values.get("failed"):
+            if values.get("failed") and row.main:
                 records.change_campaign(tx, failed=values["failed"])
                 purse.release_verification(tx, records.campaign(tx))
 

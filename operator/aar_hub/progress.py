@@ -119,7 +119,7 @@ def _floors(tx: sa.Connection, hub: Hub) -> dict[str, tuple[float, float]]:
 
 def best(tx: sa.Connection, hub: Hub, campaign: Campaign) -> SummaryBest | None:
     """The best confirmed on the private half; before that, the best of the leaderboard, which is only a hope."""
-    confirmed = campaign.verification.get("confirmed") or []
+    confirmed = campaign.verdicts.get("confirmed") or []
     runs = [(name, verified_run(tx, name)) for name in confirmed]
     scored = [(name, row) for name, row in runs if row is not None]
     if scored:

@@ -34,6 +34,15 @@ class Campaign:
     opened: str
     researching: str | None
 
+    @property
+    def verdicts(self) -> dict[str, Any]:
+        """What verification has found, once it is final: until then a control may still take a confirmation back."""
+        return self.verification if self.verified else {}
+
+    def sealed(self, exp: Exp) -> bool:
+        """Whether the experiment's score and audit are nobody's to see yet: they come from the private half, and it may not be chosen by."""
+        return exp.purpose in VERIFYING and not self.verified
+
 
 @dataclass(frozen=True)
 class TaskRow:

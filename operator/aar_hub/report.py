@@ -23,11 +23,12 @@ Verdict = Literal["confirmed", "not confirmed", "exploration", "control", "basel
 
 
 def report(hub: Hub) -> Report:
-    """Everything so far."""
+    """Everything so far; what is sealed joins it with the verdicts."""
     summary = progress.summary(hub)
     with hub.db.read() as tx:
         campaign = records.campaign(tx)
-        scored = [exp for exp in records.experiments(tx) if records.score(tx, exp.name) is not None]
+        shown = [exp for exp in records.experiments(tx) if not campaign.sealed(exp)]
+        scored = [exp for exp in shown if records.score(tx, exp.name) is not None]
         explored = [exp for exp in scored if exp.purpose == "Exploration"]
         return Report(
             campaign=campaign.name,
@@ -36,10 +37,16 @@ def report(hub: Hub) -> Report:
             summary=summary,
             baselines=baselines(tx, hub),
             rows=tuple(_row(tx, campaign, exp) for exp in scored),
+            not_run=not_run(tx),
             reference_lines=tuple((line.name, float(line.pgr)) for line in campaign.spec.reference_lines),
             timeline=tuple(_timeline(tx, explored)),
             methods_seen=dict(Counter(_method(exp) for exp in explored)),
         )
+
+
+def not_run(tx: sa.Connection) -> tuple[tuple[str, str], ...]:
+    """(task, why) of the transfer tasks that could not be prepared: the result on the campaign's own task stands without them."""
+    return tuple((row.ref.name, row.failed) for row in records.all_tasks(tx) if row.failed and not row.main)
 
 
 def baselines(tx: sa.Connection, hub: Hub) -> tuple[BaselineRow, ...]:
@@ -73,7 +80,7 @@ def _method(exp: Exp) -> str:
 def _row(tx: sa.Connection, campaign: Campaign, exp: Exp) -> ReportRow:
     row = records.score(tx, exp.name)
     assert row is not None, "only scored experiments are rows"
-    spoilt = campaign.verification.get("spoiled", {}).get(exp.replicates) if exp.purpose == "Replication" else None
+    spoilt = campaign.verdicts.get("spoiled", {}).get(exp.replicates) if exp.purpose == "Replication" else None
     doubt = f"scores as well with {CONTROLS[spoilt]}" if spoilt else ""
     return ReportRow(
         method=_method(exp),
@@ -100,7 +107,7 @@ def _verdict(campaign: Campaign, exp: Exp) -> Verdict:
         return "exploration"
     if exp.replicates is None:
         return "baseline"
-    verdicts = campaign.verification
+    verdicts = campaign.verdicts
     if exp.purpose == "Transfer":
         verdicts = verdicts.get("transfer", {}).get(exp.task, {})
     confirmed = verdicts.get("confirmed") or []

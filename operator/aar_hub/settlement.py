@@ -38,7 +38,7 @@ def settle(hub: Hub, name: str, settlement: Settlement) -> ExperimentView:
             _note_missing(tx, exp, settlement)
             _end(tx, hub, records.experiment(tx, name), settlement)
             records.emit(tx, FeedEvent(cursor=0, kind="experiment-updated", experiment=name).dump())
-        view = views.experiment(tx, records.experiment(tx, name))
+        view = views.experiment(tx, campaign, records.experiment(tx, name))
     hub.wake.set()
     return view
 

@@ -26,12 +26,12 @@ def submit(hub: Hub, researcher: str, asked: Submission) -> ExperimentView:
         Conflict: research has not begun, or is over.
     """
     with hub.db.write() as tx:
+        campaign = records.campaign(tx)
         known = records.experiments(
             tx, tables.experiments.c.researcher == researcher, tables.experiments.c.key == asked.key
         )
         if known:
-            return views.experiment(tx, known[0])
-        campaign = records.campaign(tx)
+            return views.experiment(tx, campaign, known[0])
         _check_stage(campaign)
         task = records.all_tasks(tx)[0]
         spec = requests.spec_of(
@@ -52,7 +52,7 @@ def submit(hub: Hub, researcher: str, asked: Submission) -> ExperimentView:
                 "Duplicate", f"The key {asked.key!r} leads to the name {name}, which is taken: use another key."
             )
         requests.request(tx, name, spec, task, researcher, label=asked.label)
-        return views.experiment(tx, records.experiment(tx, name))
+        return views.experiment(tx, campaign, records.experiment(tx, name))
 
 
 def _check_stage(campaign: Campaign) -> None:
@@ -152,4 +152,4 @@ def cancel(hub: Hub, researcher: str, name: str) -> ExperimentView:
         exp = own(tx, researcher, name)
         if exp.state in UNSETTLED:
             records.emit(tx, FeedEvent(cursor=0, kind="cancel-requested", experiment=name).dump())
-        return views.experiment(tx, exp)
+        return views.experiment(tx, records.campaign(tx), exp)

@@ -1,4 +1,4 @@
-"""What is shown of an experiment, to whom."""
+"""What is shown of an experiment; the private half to nobody before the verdicts. API, report, pages and metrics all read it here."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from aar_api.wire import ExperimentView, LeaderboardRow, ScoreView, SeedView
 
 from aar_hub import records
 from aar_hub.domain import ladder
-from aar_hub.records import Exp
+from aar_hub.records import Campaign, Exp
 from aar_hub.store import tables
 
+SEALED = "Its score is sealed until verification ends."
 
-def experiment(tx: sa.Connection, exp: Exp) -> ExperimentView:
-    """One experiment; its score as it may be shown."""
+
+def experiment(tx: sa.Connection, campaign: Campaign, exp: Exp) -> ExperimentView:
+    """One experiment; its score as it may be shown. An audit can name the score, so it is sealed with it."""
+    sealed = campaign.sealed(exp)
     posted = records.outputs(tx, exp.name)
     seeds = tuple(_seed(index, seed, posted.get(index)) for index, seed in enumerate(exp.drawn))
     return ExperimentView(
@@ -29,11 +32,11 @@ def experiment(tx: sa.Connection, exp: Exp) -> ExperimentView:
         replicates=exp.replicates,
         state=exp.state,
         reason=exp.reason,
-        message=exp.message,
+        message=SEALED if sealed and exp.state == "scored" else exp.message,
         seeds=seeds,
-        score=score(records.score(tx, exp.name)),
-        audit=exp.audit,
-        audit_message=exp.audit_message,
+        score=None if sealed else score(records.score(tx, exp.name)),
+        audit=None if sealed else exp.audit,
+        audit_message="" if sealed else exp.audit_message,
         cost_usd=money.format_usd(exp.cost),
         reserved_usd=money.format_usd(exp.reserved if exp.state == "admitted" else 0),
         duplicate_of=exp.duplicate_of,
@@ -76,7 +79,7 @@ def leaderboard(tx: sa.Connection) -> list[LeaderboardRow]:
         .order_by(scores.shown.desc(), scores.position)
     )
     found = records.find_campaign(tx)
-    confirmed = _confirmed({} if found is None else found.verification)
+    confirmed = _confirmed({} if found is None else found.verdicts)
     return [
         LeaderboardRow(
             rank=rank,

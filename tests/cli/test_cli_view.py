@@ -115,6 +115,14 @@ def test_in_a_pipe_a_line_comes_only_with_news() -> None:
     assert "[bold]a sentence" in said[3]
 
 
+def test_a_sealed_score_is_said_again_once_it_is_open() -> None:
+    score = {"pgr": 0.314, "stderr": 0.021, "split": "Private", "nSeeds": 2, "receipt": "sha256:0"}
+    runs = [experiment(1, "scored", purpose="Replication"), experiment(1, "scored", purpose="Replication", score=score)]
+    runs.insert(1, experiment(2, "scored", purpose="Baseline"))
+    said = [line.split()[3:] for line in shown(runs, terminal=False).splitlines()]
+    assert said == [["sealed"], ["ok"], ["0.31", "±", "0.02"]]
+
+
 def row(method: str, verdict: str, pgr: float = 0.5, **more: Any) -> ReportRow:
     """A line of the report."""
     base = {"method": method, "config": {"share": 0.123456, "rounds": 2, "equal_steps": True, "temperature": 1.5}, "task": "chat",

@@ -136,22 +136,25 @@ def test_what_a_settlement_enters(hub: Hub) -> None:
     assert found["aar_cost_usd_total"]["gpu",] > 0
 
 
-def test_scores(hub: Hub) -> None:
-    campaign(hub)
+@pytest.mark.parametrize("verified", [True, False])
+def test_scores(hub: Hub, verified: bool) -> None:
+    campaign(hub, stage="verifying", verified=verified)
     for name, who, shown, ended in (("e1", "r0", 0.3, "01"), ("e2", "r0", 0.5, "02"), ("e3", "r1", -0.1, "03")):
         experiment(hub, name, researcher=who, state="scored", ended=f"2026-01-01T{ended}:00:00Z")
         score(hub, name, shown)
-    experiment(hub, "e4", purpose="Replication", researcher="hub", state="scored", ended="2026-01-01T04:00:00Z")
-    score(hub, "e4", 0.4, "Private")
+    for name, replicates, shown in (("e4", "e3", 0.4), ("e5", None, 0.2)):
+        columns = {"replicates": replicates, "state": "scored", "audit": "Suspect", "ended": "2026-01-01T04:00:00Z"}
+        experiment(hub, name, purpose="Replication", researcher="hub", **columns)
+        score(hub, name, shown, "Private")
     found = read(hub)
-    assert found["aar_gap_recovered_ratio"] == {
-        ("r0", "feedback"): 0.5,
-        ("r1", "feedback"): -0.1,
-        ("hub", "private"): 0.4,
-    }
+    private = {("r1", "private"): 0.4, ("hub", "private"): 0.2} if verified else {}
+    assert found["aar_gap_recovered_ratio"] == {("r0", "feedback"): 0.5, ("r1", "feedback"): -0.1} | private
+    assert found["aar_experiment_gap_recovered_ratio_bucket"]["+Inf", "private"] == len(private)
+    assert found["aar_audited_experiments"]["Suspect",] == len(private)
     buckets = found["aar_experiment_gap_recovered_ratio_bucket"]
     assert [buckets[bound, "feedback"] for bound in ("-0.2", "0.0", "0.3", "+Inf")] == [0, 1, 2, 3]
-    assert found["aar_last_score_timestamp_seconds"] == {(): 1767240000.0}  # 2026-01-01T04:00:00Z
+    last = 1767240000.0 if verified else 1767236400.0  # 4 or 3 o'clock on 2026-01-01
+    assert found["aar_last_score_timestamp_seconds"] == {(): last}
     assert found["aar_reference_gap_recovered_ratio"] == {("human",): 0.23}
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from aar_api.wire import FindingPost
-from aar_hub import auth, forum, records, worker
+from aar_hub import auth, forum, records
 from aar_hub.hub import Hub
 from aar_hub.pages import chart, render
 from aar_hub.store import tables
@@ -57,7 +57,7 @@ def elsewhere(tmp_path: Path) -> Iterator[tuple[Hub, httpx.Client]]:
 
 def every_page(found: dict[str, str]) -> list[str]:
     pages = ["/", "/leaderboard", "/experiments", "/experiments?purpose=Exploration", "/forum", "/researchers"]
-    pages += ["/researchers/r0", "/researchers/r1", "/spend"]
+    pages += ["/researchers/r0", "/researchers/r1", "/researchers/r0/transcript", "/spend"]
     pages += [f"/experiments/{found[name]}" for name in ("scored", "failed", "running")]
     return [*pages, f"/snapshots/{found['first']}", f"/snapshots/{found['second']}"]
 
@@ -176,7 +176,7 @@ def test_private_scores_stay_sealed_until_the_verdict(hub: Hub, site: httpx.Clie
     assert not [address for address, page in before.items() if figure in page or exact in page]
     assert "sealed" in before[f"/experiments/{again}"]
     assert "Clean" not in before[f"/experiments/{again}"]
-    worker.step(hub)
+    pagesworld.control(hub)
     after = {address: site.get(address).text for address in pages}
     assert [address for address, page in after.items() if figure in page]
     assert figure in after[f"/experiments/{again}"]

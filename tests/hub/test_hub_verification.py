@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from aar_api import money
-from aar_hub import records, verification
-from hub.hubworld import REVIEWS, World, answers, spec, untar
+from aar_hub import records, verification, views
+from hub.hubworld import OPERATOR, REVIEWS, World, answers, spec, untar
 
 LEVELS = {"good": 0.85, "lucky": 0.62, "plain": 0.65}
 """What configurations are worth on fresh seeds; plain is the method that they have to beat."""
@@ -143,6 +143,59 @@ def world_receipt(world: World, name: str) -> str:
     return str(view["score"]["receipt"])
 
 
+def told(world: World) -> dict[str, str]:
+    """What everybody who is no researcher can read, as text."""
+    viewer = world.token("viewer", "ann")
+    paths = [f"/v1/operator/{what}" for what in ("experiments", "report", "summary")]
+    found = {
+        f"{who} {path}": world.ask("GET", path, token=token).text
+        for path in paths
+        for who, token in (("operator", OPERATOR), ("viewer", viewer))
+    }
+    return found | {
+        path: world.running.control.get(path).text for path in ("/metrics", "/", "/experiments", "/leaderboard")
+    }
+
+
+def test_nothing_of_the_private_half_is_told_before_the_verdicts(world: World) -> None:
+    assert world.open(spec(evaluation={"replication": {"topK": 1, "seeds": 3}})).status_code == 204
+    world.researcher("r1").explore(0.85, config={"name": "good"})
+    world.stage("verifying")
+    (vanilla, again) = sorted(world.until_requested(2), key=lambda name: world.specs[name].get("replicates", ""))
+    answers_to_settling = [world.run(vanilla, 0.65), world.run(again, 0.85)]
+    controls = world.until_requested(2)  # the winner is confirmed, and yet a control may take it back
+    answers_to_settling.append(world.run(controls[0], 0.55))
+    for view in answers_to_settling:
+        assert (view["state"], view["message"]) == ("scored", views.SEALED)
+        assert "score" not in view
+        assert "audit" not in view
+    with world.hub.db.read() as tx:
+        scores = {name: records.score(tx, name) for name in (vanilla, again, controls[0])}
+    figures = [f"{row['shown']:.{digits}f}" for row in scores.values() if row is not None for digits in (4, 3)]
+    figures += [row["receipt"] for row in scores.values() if row is not None]
+    assert len(figures) == 9
+    before = told(world)
+    assert [(where, one) for where, text in before.items() for one in figures if one in text] == []
+    assert not world.summary()["best"]["confirmed"]
+    assert [row["purpose"] for row in world.report()["rows"]] == ["Exploration"]
+    assert 'researcher="r1",split="private"' not in before["/metrics"]
+    assert ">confirmed</span>" not in before["/leaderboard"] + before["/"]
+
+    world.run(controls[1], 0.55)
+    world.until(lambda: world.summary()["verified"])
+    after = told(world)
+    exact = f"{scores[again]['shown']:.4f}".rstrip("0")  # type: ignore[index]
+    for where in (
+        "operator /v1/operator/experiments",
+        "viewer /v1/operator/experiments",
+        "viewer /v1/operator/report",
+        "/metrics",
+    ):
+        assert exact in after[where], where
+    assert 'researcher="r1",split="private"' in after["/metrics"]
+    assert world.summary()["best"]["confirmed"]
+
+
 @pytest.mark.parametrize(
     ("here", "there", "verdict"),
     [pytest.param(0.85, 0.85, "confirmed", id="carries over"), pytest.param(0.85, 0.6, "not confirmed", id="does not")],
@@ -186,6 +239,22 @@ def test_a_winner_has_to_need_the_weak_labels(
     rows = [(row["verdict"], row["note"]) for row in report["rows"] if row["purpose"] == "Replication"]
     assert (verdict, note) in rows
     assert report["summary"]["best"]["confirmed"] is (verdict == "confirmed")
+
+
+def test_a_transfer_task_that_cannot_be_prepared_is_not_run_and_the_result_stands(world: World) -> None:
+    missing = REVIEWS | {"params": REVIEWS["params"] | {"nTest": 100_000}}
+    evaluation = {"transferTasks": [missing], "controls": False, "replication": {"topK": 1, "seeds": 3}}
+    assert world.open(spec(evaluation=evaluation)).status_code == 204
+    world.researcher().explore(0.85, config={"name": "good"})
+    world.stage("verifying")
+    assert {one["purpose"] for one in world.verify(level)} == {"Replication"}
+    summary, report = world.summary(), world.report()
+    assert summary.get("failed", "") == ""
+    assert summary["best"]["confirmed"]
+    ((task, why),) = report["notRun"]
+    assert task == "reviews"
+    assert why.startswith("Task 'reviews' was asked for 100060 rows")
+    assert "asked for 100060 rows" in world.running.control.get("/").text
 
 
 def test_a_transfer_task_that_was_taken_out_is_not_run(world: World) -> None:

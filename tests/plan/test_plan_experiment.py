@@ -161,14 +161,17 @@ SCORE = ScoreView(pgr=0.5, stderr=0.1, split="Feedback", n_seeds=1, receipt="sha
     [
         (VIEW.model_copy(update={"score": SCORE}), "Complete", "ScoreRecorded"),
         (VIEW, "Complete", "OutputRecorded"),
+        (VIEW.model_copy(update={"purpose": "Replication", "message": "Sealed."}), "Complete", "OutputRecorded"),
         (VIEW.model_copy(update={"state": "failed", "reason": "SeedFailed", "message": "NaN"}), "Failed", "SeedFailed"),
         (VIEW.model_copy(update={"state": "failed", "reason": "Odd"}), "Failed", "JobFailed"),
         (VIEW.model_copy(update={"state": "cancelled"}), "Cancelled", "Cancelled"),
     ],
-    ids=["scored", "baseline", "failed", "unknown reason", "cancelled"],
+    ids=["scored", "baseline", "sealed", "failed", "unknown reason", "cancelled"],
 )
 def test_settled(view: ExperimentView, phase: str, reason: str) -> None:
     status = after_settlement(experiment(status=RUNS), SEEN, view, NOW).experiment_status
     assert status is not None
     assert status.phase == phase
     assert reason in {c.reason for c in status.conditions}
+    assert (status.score is not None) is (view.score is not None)
+    assert view.message in {"", *(c.message for c in status.conditions)}

@@ -34,7 +34,7 @@ def families(tx: sa.Connection, campaign: Campaign) -> Iterator[Metric]:
         ["purpose", "state"],
         known,
     )
-    audited = Counter(exp.audit for exp in every)
+    audited = Counter(exp.audit for exp in every if not campaign.sealed(exp))
     verdicts: Rows = {(verdict,): audited[verdict] for verdict in VERDICTS}
     yield gauges("aar_audited_experiments", "Experiments by verdict of the audits.", campaign, ["verdict"], verdicts)
     yield counters(

@@ -10,7 +10,7 @@ from prometheus_client.core import Metric
 from aar_hub import records, scorer
 from aar_hub.hub import Hub
 from aar_hub.metrics.families import Rows, epoch, gauge, gauges, histogram
-from aar_hub.records import Campaign
+from aar_hub.records import VERIFYING, Campaign
 from aar_hub.store import tables
 
 RATIOS = (-0.5, -0.2, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
@@ -33,11 +33,13 @@ def families(tx: sa.Connection, hub: Hub, campaign: Campaign) -> Iterator[Metric
 
 
 def _scores(tx: sa.Connection, campaign: Campaign) -> Iterator[Metric]:
-    exps, scores = tables.experiments.c, tables.scores.c
+    exps, scores, original = tables.experiments.c, tables.scores.c, tables.experiments.alias()
+    purposes = {"Exploration", "Replication"} - (set() if campaign.verified else set(VERIFYING))
     query = (
-        sa.select(exps.researcher, exps.ended, scores.split, scores.shown)
+        sa.select(sa.func.coalesce(original.c.researcher, exps.researcher), exps.ended, scores.split, scores.shown)
         .join_from(tables.experiments, tables.scores, exps.name == scores.experiment)
-        .where(exps.purpose.in_(("Exploration", "Replication")))
+        .outerjoin(original, original.c.name == exps.replicates)
+        .where(exps.purpose.in_(purposes))
     )
     best: dict[tuple[str, ...], float] = {}
     drawn: dict[str, list[float]] = {split.lower(): [] for split in SPLITS}
@@ -47,7 +49,7 @@ def _scores(tx: sa.Connection, campaign: Campaign) -> Iterator[Metric]:
         best[key] = max(best.get(key, shown), shown)
         drawn[split.lower()].append(shown)
         last = max(last, epoch(ended))
-    doc = "Best performance gap recovered so far, as it is shown; researcher `hub` runs the winners again."
+    doc = "Best performance gap recovered so far, as it is shown; the private half after the verdicts, by whose method ran again."
     yield gauges("aar_gap_recovered_ratio", doc, campaign, ["researcher", "split"], best)
     doc = "Performance gap recovered of each scored experiment."
     yield histogram("aar_experiment_gap_recovered_ratio", doc, campaign, "split", RATIOS, drawn)

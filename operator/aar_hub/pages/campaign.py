@@ -35,6 +35,7 @@ def show(visit: Visit, tx: sa.Connection, campaign: Campaign) -> Response:
         campaign,
         stages=progress.STAGES,
         baselines=report.baselines(tx, visit.hub),
+        not_run=report.not_run(tx),
         best=progress.best(tx, visit.hub, campaign),
         counts=Counter(COUNTED[line.exp.state] for line in lines),
         explored=sum(line.exp.purpose == "Exploration" for line in lines),
@@ -72,18 +73,20 @@ def _point(campaign: Campaign, line: Line) -> chart.Point:
 def _verdict(campaign: Campaign, original: str | None) -> str:
     if original is None:
         return "vanilla"
-    return "confirmed" if original in (campaign.verification.get("confirmed") or []) else "refuted"
+    return "confirmed" if original in (campaign.verdicts.get("confirmed") or []) else "refuted"
 
 
 def winners(campaign: Campaign, lines: list[Line]) -> list[dict[str, Any]]:
     """Those selected for verification: what exploration had reported, and what came of each run since; vanilla last."""
     plan = campaign.verification
     by_name = {line.exp.name: line for line in lines}
-    verdicts = plan.get("confirmed")
+    verdicts = campaign.verdicts.get("confirmed")
     found: list[dict[str, Any]] = []
     for name in plan.get("selected") or []:
         runs = [line for line in lines if line.exp.replicates == name]
         verdict = "running" if verdicts is None else "confirmed" if name in verdicts else "not confirmed"
-        found.append({"line": by_name[name], "verdict": verdict, "p": (plan.get("p") or {}).get(name), "runs": runs})
+        found.append(
+            {"line": by_name[name], "verdict": verdict, "p": (campaign.verdicts.get("p") or {}).get(name), "runs": runs}
+        )
     plainest = [line for line in lines if line.exp.purpose in VERIFYING and line.exp.replicates is None]
     return found + ([{"line": None, "verdict": "baseline", "p": None, "runs": plainest}] if found and plainest else [])

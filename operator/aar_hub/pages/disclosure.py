@@ -1,14 +1,14 @@
-"""What a page may say of an experiment: the private half stays sealed until the verdicts are written, so nobody can choose by it."""
+"""An experiment in a list, with its score as far as it may be shown."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from aar_api.wire import ExperimentView, ScoreView
+from aar_api.wire import ScoreView
 
 from aar_hub import records, views
-from aar_hub.records import VERIFYING, Campaign, Exp
+from aar_hub.records import Campaign, Exp
 from aar_hub.store import tables
 
 
@@ -34,26 +34,13 @@ def method(exp: Exp) -> str:
     return exp.label or exp.builtin or (exp.role if exp.role != "method" else "own method")
 
 
-def sealed(campaign: Campaign, exp: Exp) -> bool:
-    """Whether what is known of it comes from the private half before the verdicts."""
-    return exp.purpose in VERIFYING and "confirmed" not in campaign.verification
-
-
-def view(tx: sa.Connection, campaign: Campaign, exp: Exp) -> ExperimentView:
-    """One experiment. An audit can name the score, so it is sealed with it."""
-    found = views.experiment(tx, exp)
-    if not sealed(campaign, exp):
-        return found
-    return found.model_copy(update={"score": None, "audit": None, "audit_message": ""})
-
-
 def lines(tx: sa.Connection, campaign: Campaign, *where: sa.ColumnElement[bool]) -> list[Line]:
     """Experiments in the order in which they came; three queries, however many there are."""
     scores = {row["experiment"]: row for row in tx.execute(sa.select(tables.scores)).mappings()}
     tasks = {row.key: row.ref.name for row in records.all_tasks(tx)}
     found = []
     for exp in records.experiments(tx, *where):
-        hidden = sealed(campaign, exp)
+        hidden = campaign.sealed(exp)
         row = scores.get(exp.name)
         score = None if hidden else views.score(row)
         position = -1 if row is None else row["position"]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from aar_api.experiment import Purpose
 from starlette.responses import Response
 
-from aar_hub import records
+from aar_hub import records, views
 from aar_hub.errors import NotFound
 from aar_hub.hub import Hub
 from aar_hub.pages import disclosure
@@ -54,8 +54,8 @@ def show(visit: Visit, tx: sa.Connection, campaign: Campaign) -> Response:
         campaign,
         exp=exp,
         method=disclosure.method(exp),
-        view=disclosure.view(tx, campaign, exp),
-        sealed=disclosure.sealed(campaign, exp),
+        view=views.experiment(tx, campaign, exp),
+        sealed=campaign.sealed(exp),
         again=disclosure.lines(tx, campaign, tables.experiments.c.replicates == name),
         findings=mentions(tx, name),
         chain=chain(tx, visit.hub, exp),

@@ -41,7 +41,8 @@ def _settle(call: Call) -> Any:
 
 def _experiments(call: Call) -> Any:
     with call.hub.db.read() as tx:
-        return [views.experiment(tx, exp) for exp in records.experiments(tx)]
+        campaign = records.campaign(tx)
+        return [views.experiment(tx, campaign, exp) for exp in records.experiments(tx)]
 
 
 def _token(call: Call) -> Any:

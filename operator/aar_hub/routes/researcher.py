@@ -37,12 +37,14 @@ def _submit(call: Call) -> Any:
 def _experiments(call: Call) -> Any:
     with call.hub.db.read() as tx:
         mine = records.experiments(tx, tables.experiments.c.researcher == call.caller.subject)
-        return [views.experiment(tx, exp) for exp in mine]
+        campaign = records.campaign(tx)
+        return [views.experiment(tx, campaign, exp) for exp in mine]
 
 
 def _experiment(call: Call) -> Any:
     with call.hub.db.read() as tx:
-        return views.experiment(tx, submissions.own(tx, call.caller.subject, call.path("name")))
+        exp = submissions.own(tx, call.caller.subject, call.path("name"))
+        return views.experiment(tx, records.campaign(tx), exp)
 
 
 def _cancel(call: Call) -> Any:
