@@ -143,16 +143,31 @@ def _reserve(
     amount = ledger.worst_case(exp.seeds, exp.deadline, spec.resources, hub.prices, asked.max_attempts)
     balance = purse.balance(tx, campaign)
     drawn = min(amount, balance.verification) if campaign.stage == "verifying" else 0
+    gpu = ledger.worst_gpu(exp.seeds, exp.deadline, spec.resources, hub.prices, asked.max_attempts)
+    gpu_drawn = purse.gpu_from_verification(tx, gpu) if drawn else 0
+    for_gpus = balance.gpu.decide(gpu - gpu_drawn) if gpu > gpu_drawn else "yes"
+    if for_gpus == "no":
+        raise Refused(
+            "BudgetExceeded",
+            f"The experiment's GPUs may cost {money.format_usd(gpu)} USD, but of budget.gpuLimitUSD, {campaign.spec.budget.gpu_limit_usd} USD, only "
+            f"{money.format_usd(max(0, balance.gpu.free + gpu_drawn))} are free: raise it, or lower seeds or activeDeadlineSeconds.",
+        )
     verdict = balance.decide(amount - drawn)
     if verdict == "wait":
         return _wait(tx, exp, f"{money.format_usd(amount)} USD have to be free; running experiments hold them.")
+    if verdict == "yes" and for_gpus == "wait":
+        return _wait(
+            tx,
+            exp,
+            f"{money.format_usd(gpu)} USD of budget.gpuLimitUSD have to be free; running experiments hold them.",
+        )
     if verdict == "no":
         raise Refused(
             "BudgetExceeded",
             f"The experiment may cost {money.format_usd(amount)} USD, but of {campaign.spec.budget.limit_usd} USD only "
             f"{money.format_usd(max(0, balance.free + drawn))} are free: raise budget.limitUSD, or lower seeds or activeDeadlineSeconds.",
         )
-    purse.reserve(tx, exp.name, amount, drawn)
+    purse.reserve(tx, exp.name, amount, drawn, gpu)
     fixed = exp.content if exp.researcher != requests.HUB else exp.name
     numbers = seeds.draw(hub.keys.derive("seeds"), f"{exp.name}\0{fixed}", exp.seeds)
     records.change(

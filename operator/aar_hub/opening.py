@@ -37,6 +37,10 @@ def open_campaign(hub: Hub, opening: CampaignOpening) -> None:
         if found.stage in ("preparing", "researching"):
             reserve = ledger.verification_reserve(opening.spec, hub.prices)
             purse.hold_verification(tx, found, reserve, ledger.smallest_start(opening.spec, hub.prices))
+            limits = opening.spec.experiments
+            runs = ledger.verification_runs(opening.spec), ledger.start_seeds(opening.spec)
+            gpus = [ledger.worst_gpu(n, limits.active_deadline_seconds, limits.resources, hub.prices) for n in runs]
+            purse.hold_verification_gpu(tx, found, *gpus)
             _add_tasks(tx, opening.spec, keys)
     hub.wake.set()
 

@@ -105,7 +105,8 @@ def _purse_empty(tx: sa.Connection, hub: Hub, campaign: Campaign) -> bool:
     """Not even one seed could be paid for any more, however long one waits."""
     limits = campaign.spec.experiments
     amount = ledger.worst_case(1, limits.active_deadline_seconds, limits.resources, hub.prices)
-    return purse.balance(tx, campaign).decide(amount) == "no"
+    gpu = ledger.worst_gpu(1, limits.active_deadline_seconds, limits.resources, hub.prices)
+    return purse.balance(tx, campaign).afford(amount, gpu) == "no"
 
 
 def _floors(tx: sa.Connection, hub: Hub) -> dict[str, tuple[float, float]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 from aar_api import money
 from aar_api.campaign import Spend
 
-from aar_hub.domain.ledger import Balance
+from aar_hub.domain.ledger import UNLIMITED, Balance, Pot
 from aar_hub.errors import Refused
 from aar_hub.hub import Hub
 from aar_hub.records import Campaign
@@ -15,6 +17,8 @@ from aar_hub.store import tables
 VERIFICATION = "verification"
 EXPERIMENT = "experiment"
 LLM = "llm"
+GPU = "gpu"
+"""Account of what GPUs cost; and the entry that says which part of a reservation is for them. Such rows are in no sum of money."""
 OPEN = "open"
 """Outcome of an LLM call that is under way."""
 
@@ -31,7 +35,16 @@ def balance(tx: sa.Connection, campaign: Campaign) -> Balance:
         verification=held.get(VERIFICATION, 0),
         llm_spent=sums.get(("settle", LLM), 0),
         llm_reserved=held[LLM],
+        gpu=_gpu(campaign, sums),
     )
+
+
+def _gpu(campaign: Campaign, sums: Mapping[tuple[str, str], int]) -> Pot:
+    limit = campaign.spec.budget.gpu_limit_usd
+    if limit is None:
+        return UNLIMITED
+    held = {account: micros for (entry, account), micros in sums.items() if entry == GPU}
+    return Pot(money.parse_usd(limit), sums.get(("settle", GPU), 0), sum(held.values()), held.get(VERIFICATION, 0))
 
 
 def spend(tx: sa.Connection) -> Spend:
@@ -99,21 +112,58 @@ def hold_verification(tx: sa.Connection, campaign: Campaign, amount: int, needed
     write(tx, f"verification:{count}", "reserve", VERIFICATION, change)
 
 
+def hold_verification_gpu(tx: sa.Connection, campaign: Campaign, amount: int, needed_beside: int) -> None:
+    """Note the part of verification's worst case that is for GPUs.
+
+    Raises:
+        Refused: budget.gpuLimitUSD cannot hold it and the start of research.
+    """
+    pot = balance(tx, campaign).gpu
+    others = pot.spent + pot.reserved - pot.verification
+    if others + amount > pot.limit or (others == 0 and amount + needed_beside > pot.limit):
+        raise Refused(
+            "BudgetExceeded",
+            f"budget.gpuLimitUSD is {campaign.spec.budget.gpu_limit_usd}, but verification needs up to {money.format_usd(amount)} for GPUs, what "
+            f"else is spent or running {money.format_usd(others)} and the dearest baseline {money.format_usd(needed_beside)} USD: raise that limit to "
+            f"{money.format_usd(others + amount + needed_beside)}, or lower experiments.activeDeadlineSeconds, replication.topK or its seeds.",
+        )
+    count = tx.execute(sa.select(sa.func.count()).select_from(tables.ledger)).scalar_one()
+    write(tx, f"gpu:verification:{count}", GPU, VERIFICATION, amount - _verification_gpu(tx))
+
+
+def _verification_gpu(tx: sa.Connection) -> int:
+    """The part for GPUs of what verification holds."""
+    return _sums(tx).get((GPU, VERIFICATION), 0)
+
+
 def release_verification(tx: sa.Connection, campaign: Campaign) -> None:
     """Give back what verification did not need."""
     write(tx, "verification:end", "reserve", VERIFICATION, -balance(tx, campaign).verification)
+    write(tx, "gpu:verification:end", GPU, VERIFICATION, -_verification_gpu(tx))
 
 
-def reserve(tx: sa.Connection, experiment: str, amount: int, from_verification: int) -> None:
-    """Hold an amount for an experiment, part of it taken from what verification holds; the caller has decided in this transaction that it fits."""
+def reserve(tx: sa.Connection, experiment: str, amount: int, from_verification: int, gpu: int = 0) -> None:
+    """Hold an amount, so much of it for GPUs, for an experiment, part of it taken from what verification holds; the caller has decided in this transaction that it fits."""
     write(tx, f"draw:{experiment}", "reserve", VERIFICATION, -from_verification, experiment)
     write(tx, f"reserve:{experiment}", "reserve", EXPERIMENT, amount, experiment)
+    drawn = gpu_from_verification(tx, gpu) if from_verification else 0
+    write(tx, f"gpu:draw:{experiment}", GPU, VERIFICATION, -drawn, experiment)
+    write(tx, f"gpu:reserve:{experiment}", GPU, EXPERIMENT, gpu, experiment)
+
+
+def gpu_from_verification(tx: sa.Connection, gpu: int) -> int:
+    """How much of an amount for GPUs verification holds."""
+    return min(gpu, _verification_gpu(tx))
 
 
 def settle(tx: sa.Connection, experiment: str, held: int, cpu: int, gpu: int, *, to_verification: bool) -> None:
     """Release what an experiment held and pay what it used; what verification saved is verification's again."""
     write(tx, f"release:{experiment}", "reserve", EXPERIMENT, -held, experiment)
+    noted = sa.select(tables.ledger.c.micros).where(tables.ledger.c.key == f"gpu:reserve:{experiment}")
+    for_gpus = int(tx.execute(noted).scalar_one_or_none() or 0)
+    write(tx, f"gpu:release:{experiment}", GPU, EXPERIMENT, -for_gpus, experiment)
     write(tx, f"settle:{experiment}:cpu", "settle", "cpu", cpu, experiment)
     write(tx, f"settle:{experiment}:gpu", "settle", "gpu", gpu, experiment)
     if to_verification:
         write(tx, f"saved:{experiment}", "reserve", VERIFICATION, max(0, held - cpu - gpu), experiment)
+        write(tx, f"gpu:saved:{experiment}", GPU, VERIFICATION, max(0, for_gpus - gpu), experiment)

@@ -83,7 +83,15 @@ def check(tx: sa.Connection, hub: Hub, campaign: Campaign, spec: ExperimentSpec,
         _check_counts(tx, campaign, spec.submitted_by.researcher)
     assert spec.active_deadline_seconds is not None, "it is always written out"
     amount = ledger.worst_case(spec.seeds, spec.active_deadline_seconds, spec.resources, hub.prices, ledger.ATTEMPTS)
+    gpu = ledger.worst_gpu(spec.seeds, spec.active_deadline_seconds, spec.resources, hub.prices, ledger.ATTEMPTS)
     balance = purse.balance(tx, campaign)
+    if balance.gpu.decide(gpu) == "no" and gpu:
+        raise Refused(
+            "BudgetExceeded",
+            f"The experiment's GPUs may cost {money.format_usd(gpu)} USD, but of budget.gpuLimitUSD, {campaign.spec.budget.gpu_limit_usd} USD, "
+            f"{money.format_usd(balance.gpu.spent)} are spent and {money.format_usd(balance.gpu.verification)} held for verification: ask for "
+            "fewer seeds, or have budget.gpuLimitUSD raised.",
+        )
     if balance.decide(amount) == "no":
         raise Refused(
             "BudgetExceeded",

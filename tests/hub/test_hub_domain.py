@@ -118,6 +118,24 @@ def test_decide(limit: int, spent: int, reserved: int, verification: int, amount
     assert ledger.Balance(limit, spent, reserved, verification).decide(amount) == verdict
 
 
+@pytest.mark.parametrize(
+    ("amount", "gpu", "verdict"),
+    [
+        pytest.param(50, 20, "yes", id="both have it"),
+        pytest.param(50, 21, "wait", id="GPUs run"),
+        pytest.param(50, 41, "no", id="too much for GPUs"),
+        pytest.param(101, 20, "no", id="too much"),
+        pytest.param(61, 0, "wait", id="no GPU, but others run"),
+        pytest.param(61, 41, "no", id="the worse of the two"),
+    ],
+)
+def test_both_limits_have_to_allow_it(amount: int, gpu: int, verdict: str) -> None:
+    # Of GPUs 20 are spent, 10 held for verification and 20 by what runs.
+    pot = ledger.Pot(70, 20, 30, 10)
+    assert ledger.Balance(100, 20, 20, 10, gpu=pot).afford(amount, gpu) == verdict
+    assert ledger.Balance(100, 0, 0, 0).afford(100, 100) == "yes", "without a limit of its own"
+
+
 @pytest.mark.parametrize(("text", "cores"), [("2", "2"), ("0.5", "0.5"), ("500m", "0.5"), ("1m", "0.001")])
 def test_cores(text: str, cores: str) -> None:
     assert ledger.cores(text) == Decimal(cores)

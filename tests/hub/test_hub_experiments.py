@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from aar_api import money
+from aar_hub import purse, records
 from hub.hubworld import MATH, METHOD, REVIEWS, World, spec
 
 EACH = 2 * 834  # micro-dollars of one seed in the worst case: twice 60 s of a core at 0.05 USD an hour, rounded up
@@ -170,6 +171,87 @@ def test_money_is_held_and_waited_for(world: World) -> None:
     assert (refused.status_code, refused.json()["reason"]) == (422, "BudgetExceeded")
     assert "held for verification: ask for fewer seeds, or have budget.limitUSD raised." in refused.json()["message"]
     assert world.summary()["purseEmpty"]
+
+
+GPU_EACH = 2 * 41_667
+"""Micro-dollars of one seed's GPU in the worst case: twice 60 s at 2.50 USD an hour, rounded up."""
+GPU_USED = 69_445
+"""The same of 100 s."""
+
+
+def test_money_for_gpus_has_a_limit_of_its_own(gpus: World) -> None:
+    """Verification holds 17 seeds of 23; six fit beside it, which is three experiments of two."""
+    world, one = gpus, gpus.researcher()
+    names = [one.submit(config={"x": i}).json()["name"] for i in range(4)]
+    world.events()
+    assert [world.admit(name)["verdict"] for name in names[:3]] == ["admitted"] * 3
+    waits = world.admit(names[3])
+    assert (waits["verdict"], waits["reason"]) == ("wait", "WaitingForBudget")
+    assert (
+        waits["message"]
+        == f"{usd(2 * GPU_EACH)} USD of budget.gpuLimitUSD have to be free; running experiments hold them."
+    )
+    world.settle(names[0], 2, "cancelled", seconds=0.0)
+    assert world.admit(names[3])["verdict"] == "admitted", "the money is free again"
+    late = one.submit(config={"x": 9}).json()["name"]
+    world.events()
+    assert world.admit(late)["verdict"] == "wait"
+    for name in names[1:]:
+        world.settle(name, 2, "cancelled", seconds=100.0)  # 100 of 120 seconds that were held
+    refused = world.admit(late)
+    assert (refused["verdict"], refused["reason"]) == ("refused", "BudgetExceeded")
+    assert refused["message"] == (
+        f"The experiment's GPUs may cost {usd(2 * GPU_EACH)} USD, but of budget.gpuLimitUSD, {usd(23 * GPU_EACH)} USD, only "
+        f"{usd(6 * GPU_EACH - 6 * GPU_USED)} are free: raise it, or lower seeds or activeDeadlineSeconds."
+    )
+    told = one.submit(config={"x": 10})
+    assert (told.status_code, told.json()["reason"]) == (422, "BudgetExceeded")
+    held = f"{usd(6 * GPU_USED)} are spent and {usd(17 * GPU_EACH)} held for verification: ask for fewer seeds, or have budget.gpuLimitUSD"
+    assert held in told.json()["message"]
+    assert not world.summary()["purseEmpty"], "one seed fits"
+    # What verification holds for GPUs is there for it, and comes back.
+    world.stage("verifying")
+    world.until(lambda: world.summary()["verified"])
+    with world.hub.db.read() as tx:
+        balance = purse.balance(tx, records.campaign(tx))
+    assert (balance.gpu.reserved, balance.gpu.spent) == (0, 6 * GPU_USED)
+
+
+def test_verification_may_use_all_that_it_holds_for_gpus(gpus: World) -> None:
+    one = gpus.researcher()
+    one.explore(0.85)
+    limit = usd(17 * GPU_EACH + money.parse_usd(gpus.summary()["spend"]["gpuUSD"]))
+    assert gpus.open(gpu_spec(limit)).status_code == 204
+    gpus.stage("verifying")
+    done = gpus.verify(lambda wanted: 0.55 if "control" in wanted or "builtin" in wanted["method"] else 0.85)
+    assert {one["purpose"] for one in done} == {"Replication", "Control"}
+    assert gpus.summary()["best"]["confirmed"]
+
+
+def test_a_gpu_limit_below_verification_is_refused_with_a_way_out(world: World) -> None:
+    refused = world.open(gpu_spec(usd(17 * GPU_EACH - 1)))
+    assert (refused.status_code, refused.json()["reason"]) == (422, "BudgetExceeded")
+    assert refused.json()["message"].startswith(
+        f"budget.gpuLimitUSD is {usd(17 * GPU_EACH - 1)}, but verification needs up to {usd(17 * GPU_EACH)} for GPUs, what else is spent or "
+        f"running 0.00 and the dearest baseline {usd(5 * GPU_EACH)} USD: raise that limit to {usd(22 * GPU_EACH)},"
+    )
+
+
+def usd(micros: int) -> str:
+    return money.format_usd(micros)
+
+
+def gpu_spec(limit: str) -> dict[str, Any]:
+    resources = {"resources": {"cpu": "1", "gpus": 1}}
+    return spec(experiments=resources, budget={"gpuLimitUSD": limit})
+
+
+@pytest.fixture
+def gpus(world: World) -> World:
+    """Research with one GPU a seed, and money for the GPUs of 23 seeds."""
+    opened = world.open(gpu_spec(usd(23 * GPU_EACH)))
+    assert opened.status_code == 204, opened.text
+    return world
 
 
 def test_a_waiting_experiment_that_can_no_longer_be_paid_is_refused(world: World) -> None:

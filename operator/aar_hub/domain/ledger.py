@@ -27,8 +27,8 @@ class Prices:
 
 
 @dataclass(frozen=True)
-class Balance:
-    """The purse at one moment."""
+class Pot:
+    """Money with a limit, at one moment."""
 
     limit: int
     spent: int
@@ -36,10 +36,6 @@ class Balance:
     """All reservations, the one for verification included."""
     verification: int
     """Held for verification; it never frees money for exploration while research goes on."""
-    llm_spent: int = 0
-    """The part of `spent` that LLM calls cost."""
-    llm_reserved: int = 0
-    """The part of `reserved` that LLM calls under way hold."""
 
     @property
     def free(self) -> int:
@@ -51,6 +47,27 @@ class Balance:
         if amount <= self.free:
             return "yes"
         return "wait" if self.spent + self.verification + amount <= self.limit else "no"
+
+
+UNLIMITED = Pot(1 << 62, 0, 0, 0)
+"""A pot without a limit of its own: no ledger adds up to so much."""
+
+
+@dataclass(frozen=True)
+class Balance(Pot):
+    """The purse at one moment."""
+
+    llm_spent: int = 0
+    """The part of `spent` that LLM calls cost."""
+    llm_reserved: int = 0
+    """The part of `reserved` that LLM calls under way hold."""
+    gpu: Pot = UNLIMITED
+    """The part of all this that is for GPUs, under its own limit."""
+
+    def afford(self, amount: int, gpu: int) -> Verdict:
+        """Whether an amount can be reserved of which so much is for GPUs: both limits have to allow it."""
+        both = self.decide(amount), self.gpu.decide(gpu) if gpu else "yes"
+        return "no" if "no" in both else "wait" if "wait" in both else "yes"
 
 
 def cores(cpu: str) -> Decimal:
@@ -88,13 +105,23 @@ def verification_runs(spec: CampaignSpec) -> int:
     return replication + controls + len(evaluation.transfer_tasks) * (replication + baselines)
 
 
+def worst_gpu(seeds: int, deadline: int, resources: Resources, prices: Prices, attempts: int = ATTEMPTS) -> int:
+    """The part of `worst_case` that is for GPUs."""
+    return attempts * seeds * split_cost(deadline, resources, prices)[1]
+
+
 def verification_reserve(spec: CampaignSpec, prices: Prices) -> int:
     """Worst case of the whole verification."""
     experiments = spec.experiments
     return worst_case(verification_runs(spec), experiments.active_deadline_seconds, experiments.resources, prices)
 
 
+def start_seeds(spec: CampaignSpec) -> int:
+    """Seeds of the dearest baseline, or of one experiment."""
+    return max(weak_sets(spec), spec.evaluation.baseline_seeds, 1)
+
+
 def smallest_start(spec: CampaignSpec, prices: Prices) -> int:
     """What must be free beside verification for research to make sense: the dearest baseline, or one experiment."""
-    seeds = max(weak_sets(spec), spec.evaluation.baseline_seeds, 1)
+    seeds = start_seeds(spec)
     return worst_case(seeds, spec.experiments.active_deadline_seconds, spec.experiments.resources, prices)

@@ -124,7 +124,9 @@ ledger = Table(
     METADATA,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("key", String(160), nullable=False, unique=True),
-    Column("entry", String(8), nullable=False),  # reserve (+ or -) or settle
+    Column(
+        "entry", String(8), nullable=False
+    ),  # reserve (+ or -), settle, or gpu: the part of a reserve that is for GPUs
     Column("account", String(16), nullable=False),  # verification, experiment; for settle: cpu, gpu, llm
     Column("experiment", String(63)),
     Column("micros", BigInteger, nullable=False),
