@@ -45,7 +45,7 @@ def worst(request: dict[str, Any]) -> int:
 class Watch:
     """Looks again and again whether what is spent and held stays within a limit; each look is one transaction of the database."""
 
-    LOOK = """select (select coalesce(sum(micros), 0) from ledger) + (select coalesce(sum(reserved), 0) from llm_calls where outcome = 'open'),
+    LOOK = """select (select coalesce(sum(micros), 0) from ledger where entry <> 'gpu') + (select coalesce(sum(reserved), 0) from llm_calls where outcome = 'open'),
                      (select count(*) from llm_calls where outcome = 'open')"""
 
     def __init__(self, hub: Hub) -> None:
