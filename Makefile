@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 PIP_EXTRA := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX),)
 
-.PHONY: install demo test test-slow test-all check crds dashboards bench clean
+.PHONY: install demo test test-slow test-soak test-all check crds dashboards bench clean
 
 install: $(VENV)/.installed
 
@@ -26,12 +26,15 @@ WORKERS ?= 2
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 test: install
-	$(PYTEST) -m 'not slow and not gpu'
+	$(PYTEST) -m 'not slow and not soak and not gpu'
 
 test-slow: install
 	$(PYTEST) -m 'slow and not gpu'
 
-test-all: test test-slow
+test-soak: install
+	$(BIN)/pytest -m 'soak and not gpu'
+
+test-all: test test-slow test-soak
 
 # Hours in all; each can be run alone, see benchmarks/README.md.
 bench: install

@@ -25,7 +25,9 @@ from aar_api.files import ModelRef, Optimiser  # noqa: E402
 from lab import world  # noqa: E402
 
 ROWS, BATCH = 1300, 32
-FIT_ROWS = 32
+FIT_ROWS = 96
+FIRST_ROWS = 200
+"""Of each split where texts are embedded: seconds there grow with the rows alone."""
 STEPS = ("fetch", "supervise", "post")
 BARE_PROBE = """
 import json, sys, numpy as np, torch
@@ -49,6 +51,23 @@ for epoch in range(5):
         adam.step()
 with torch.no_grad():
     np.save(sys.argv[2], model(test).softmax(-1)[:, 1].numpy())
+"""
+BARE_FEATURES = """
+import json, sys, numpy as np, torch
+from transformers import AutoModel, AutoTokenizer
+torch.set_num_threads(1)
+folder, source = sys.argv[1], sys.argv[2]
+tokens = AutoTokenizer.from_pretrained(source)
+for layers, splits in ((None, ("train", "test")), (1, ("train", "test", "sealed/labelled"))):
+    model = AutoModel.from_pretrained(source, **({} if layers is None else {"num_hidden_layers": layers})).eval()
+    rows = [json.loads(line) for split in splits for line in open(f"{folder}/{split}.jsonl")]
+    texts = sorted({text for row in rows for text in (row["question"], row["choice"])}, key=len)
+    with torch.no_grad():
+        for at in range(0, len(texts), 32):
+            batch = tokens(texts[at : at + 32], truncation=True, max_length=64, padding=True, return_tensors="pt")
+            mask = batch["attention_mask"].unsqueeze(-1)
+            mean = (model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)
+            torch.nn.functional.normalize(mean, dim=1).half().numpy()
 """
 
 
@@ -78,6 +97,25 @@ def probe(repeats: int, folder: Path) -> dict[str, list[tuple[float, float]]]:
         for step in STEPS:
             found[step].append(spent(lambda pod=pod, step=step: must(*pod.run(step))))  # type: ignore[misc]
         found["bare"].append(spent(lambda: subprocess.run(command, check=True)))
+    hub.close()
+    return found
+
+
+def features(repeats: int, folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """Seconds of the Job that comes before a task's first experiment, and of a plain script that embeds the same texts."""
+    from aar_lab import models
+
+    info = world.bundle_info(n_train=FIRST_ROWS, n_test=FIRST_ROWS, max_tokens=64)
+    bundle = folder / "first"
+    world.write_bundle(bundle, info, labelled=True, n_labelled=FIRST_ROWS // 4)
+    hub = world.LabHub(world.assignment(role="features"), world.tarred(bundle, sealed=True))
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*STEPS, "bare")}
+    command = [sys.executable, "-c", BARE_FEATURES, str(bundle), models.resolve(info.strong.source)]
+    for turn in range(repeats):
+        pod = world.Pod(folder / f"first{turn}", hub.url, 300.0)
+        for step in STEPS:
+            found[step].append(spent(lambda pod=pod, step=step: must(*pod.run(step))))  # type: ignore[misc]
+        found["bare"].append(spent(lambda: subprocess.run(command, check=True, stderr=subprocess.DEVNULL)))
     hub.close()
     return found
 
@@ -137,16 +175,17 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         if given.only != "classifier":
-            print_probe(probe(given.repeats, Path(place)))
+            print_probe("features, before a task's first experiment", features(given.repeats, Path(place)))
+            print_probe("probe experiment, features in the bundle", probe(given.repeats, Path(place)))
         if given.only != "probe":
             print_classifier(*classifier(given.repeats, Path(place)))
 
 
-def print_probe(found: dict[str, list[tuple[float, float]]]) -> None:
+def print_probe(what: str, found: dict[str, list[tuple[float, float]]]) -> None:
     """Medians of each step, and of the ratio turn by turn."""
     turns = range(len(found["bare"]))
     found["experiment"] = [(sum(found[s][i][0] for s in STEPS), sum(found[s][i][1] for s in STEPS)) for i in turns]
-    print("| probe experiment, features in the bundle | wall, s | CPU, s |\n|---|---|---|")
+    print(f"| {what} | wall, s | CPU, s |\n|---|---|---|")
     for name, seconds in found.items():
         wall, cpu = (statistics.median(one[i] for one in seconds) for i in (0, 1))
         print(f"| {name} | {wall:.2f} | {cpu:.2f} |")

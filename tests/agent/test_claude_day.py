@@ -27,7 +27,7 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(2400)
 def test_two_thousand_turns_are_bounded(tmp_path):
     with world(tmp_path, SCRIPT, SmallHub(model="claude-haiku-5-5", max_turns=TURNS)) as here:

@@ -415,7 +415,7 @@ def test_cut_after_any_record_it_goes_on(tmp_path, whole):
     cut_at(tmp_path, whole, [i + 1 for i, byte in enumerate(whole[1]) if byte == 10])
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(1500)
 def test_cut_at_any_byte_it_goes_on(tmp_path, whole):
     cut_at(tmp_path, whole, sorted(random.Random(0).sample(range(len(whole[1])), 100)))
@@ -455,7 +455,7 @@ def test_killed_a_few_times_it_finishes(tmp_path):
     killed_often(tmp_path, 3, 4)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(1500)
 def test_killed_fifty_times_it_finishes(tmp_path):
     killed_often(tmp_path, 50, 40)
