@@ -183,5 +183,5 @@ def check_findings(folder: Path, witness: Witness) -> None:
     labels: dict[str, set[str]] = {}
     for row in campaigns.ask_hub(folder, explored):
         labels.setdefault(row["label"], set()).add(row["name"])
-    # Whoever is first to score a method tells the team.
-    assert [label for label, names in labels.items() if not told & names] == []
+    # Whoever is first to score a method tells the team; the person's own was known before anyone took it up.
+    assert [label for label, names in labels.items() if label != "own" and not told & names] == []
