@@ -86,7 +86,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         data_dir=Path(env[labels.ENV_HUB_DATA_DIR]),
         operator_token=env[labels.ENV_HUB_OPERATOR_TOKEN],
         cache_dir=env.get(labels.ENV_HUB_CACHE_DIR) or None,
-        host=env.get("AAR_HUB_HOST") or Settings.host,
+        host=env.get(labels.ENV_HUB_HOST) or Settings.host,
         sandbox_port=_port(env, labels.ENV_HUB_SANDBOX_PORT, Settings.sandbox_port),
         operator_port=_port(env, labels.ENV_HUB_OPERATOR_PORT, Settings.operator_port),
         cpu_usd_per_hour=_price(env, labels.ENV_HUB_CPU_USD_PER_HOUR, Settings.cpu_usd_per_hour),
@@ -98,7 +98,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         provider_proxy=_url(env, labels.ENV_HUB_PROVIDER_PROXY, "") or None,
         provider_ca_file=_file(env, labels.ENV_HUB_PROVIDER_CA_FILE),
         llm_concurrency=_count(env, labels.ENV_HUB_LLM_CONCURRENCY, Settings.llm_concurrency),
-        lab_version=env.get("AAR_HUB_LAB_VERSION") or metadata.version("aar"),
+        lab_version=env.get(labels.ENV_HUB_LAB_VERSION) or metadata.version("aar"),
     )
 
 

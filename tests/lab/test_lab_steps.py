@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,32 @@ def test_a_snapshot_that_is_not_the_named_one_is_refused(
     code, errors = pod.run("fetch")
     assert code == 1
     assert "the assignment names sha256:aaa" in errors
+
+
+def archive(name: str, kind: bytes = tarfile.REGTYPE) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        entry = tarfile.TarInfo(name)
+        entry.type, entry.linkname = kind, "/etc/passwd" if kind == tarfile.SYMTYPE else ""
+        tar.addfile(entry)
+    return buffer.getvalue()
+
+
+ARCHIVES = {
+    "a file above the folder": (archive("../../escaped"), "lies outside its folder"),
+    "an absolute path": (archive("/escaped"), "lies outside its folder"),
+    "a link": (archive("rows", tarfile.SYMTYPE), "is no plain file"),
+    "a device": (archive("rows", tarfile.CHRTYPE), "is no plain file"),
+    "no archive": (b"not a tar", "no tar archive"),
+}
+
+
+@pytest.mark.parametrize(("content", "says"), ARCHIVES.values(), ids=ARCHIVES)
+def test_a_bundle_of_anything_but_plain_files_is_refused(
+    pod: world.Pod, hubs: list[world.LabHub], bundle_folder: Path, content: bytes, says: str
+) -> None:
+    hub = serve(hubs, bundle_folder)
+    hub.bundle = content
+    pod.url = hub.url
+    code, errors = pod.run("fetch")
+    assert (code, says in errors) == (1, True), errors

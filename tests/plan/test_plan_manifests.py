@@ -123,3 +123,21 @@ def test_every_variable_is_documented() -> None:
     table = (root / "docs/operator-settings.md").read_text()
     names = set(re.findall(r'"(AAR_[A-Z_]+)"', source))
     assert names == set(re.findall(r"^\| `(AAR_[A-Z_]+)`", table, re.M))
+
+
+WHERE = {
+    "in a pod": (
+        Settings(image_lab="lab@sha256:1"),
+        {"AAR_HUB_HOST": "0.0.0.0", "AAR_HUB_LAB_VERSION": "lab@sha256:1"},
+    ),
+    "on one machine": (Settings(one_machine=True), {}),
+}
+
+
+@pytest.mark.parametrize("case", WHERE)
+def test_where_the_hub_listens_and_which_lab_it_has(case: str) -> None:
+    settings, wanted = WHERE[case]
+    deployment = next(one for one in hub.build(CAMPAIGN, settings) if one["kind"] == "Deployment")
+    env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    found = {one["name"]: one.get("value") for one in env}
+    assert {name: found[name] for name in ("AAR_HUB_HOST", "AAR_HUB_LAB_VERSION") if name in found} == wanted

@@ -46,6 +46,7 @@ def build(campaign: ResearchCampaign, settings: Settings, address: str | None = 
         value(labels.ENV_HUB_CPU_USD_PER_HOUR, settings.cpu_usd_per_hour),
         value(labels.ENV_HUB_GPU_USD_PER_HOUR, settings.gpu_usd_per_hour),
         *([value(labels.ENV_HUB_CACHE_DIR, settings.cache_dir)] if settings.cache_dir else []),
+        *([] if settings.one_machine else _in_a_pod(settings)),
         secret_value(labels.ENV_HUB_OPERATOR_TOKEN, NAME, "operatorToken"),
     ]
     mounts = [mount("data", DATA), mount("tmp", "/tmp")]  # noqa: S108  a mount in a pod of its own
@@ -74,6 +75,8 @@ def build(campaign: ResearchCampaign, settings: Settings, address: str | None = 
         {"name": "sandbox", "containerPort": SANDBOX_PORT},
         {"name": "operator", "containerPort": OPERATOR_PORT},
     ]
+    # Without it a Service sends callers to a hub that does not listen yet, after every restart.
+    one["readinessProbe"] = {"httpGet": {"path": "/healthz", "port": "operator"}, "periodSeconds": 2}
     place = placed(campaign, settings, trusted=True)
     pod = pod_spec([one], volumes, "Always", **place)
     template = {"metadata": {"labels": marks}, "spec": pod}
@@ -96,6 +99,14 @@ def build(campaign: ResearchCampaign, settings: Settings, address: str | None = 
         obj("v1", "PersistentVolumeClaim", "data", namespace, marks, spec=volume),
         obj("v1", "Service", NAME, namespace, marks, spec=service),
         obj("apps/v1", "Deployment", NAME, namespace, marks, spec=deployment),
+    ]
+
+
+def _in_a_pod(settings: Settings) -> list[Manifest]:
+    """What a hub cannot know by itself there: that others come from other machines, and which lab computes its baselines."""
+    return [
+        value(labels.ENV_HUB_HOST, "0.0.0.0"),  # noqa: S104  a NetworkPolicy says who gets in
+        value(labels.ENV_HUB_LAB_VERSION, settings.image_lab),
     ]
 
 
