@@ -21,7 +21,6 @@ VALUES = {
     "admission.namespaceCeilings.team-b.budgetUSD": "500.50",
 }
 APPLIED = (
-    "ConfigMap",
     "CustomResourceDefinition",
     "ServiceAccount",
     "ClusterRole",
@@ -298,8 +297,7 @@ def test_a_campaign_above_a_lowered_ceiling_can_be_finalised(cluster: Api) -> No
     own["metadata"]["finalizers"] = ["aar.dev/cleanup"]
     path = f"{path_of(own)}/rich"
     assert cluster.create(own, user=ALICE).is_success
-    ceilings = charttools.only(charttools.render("--set", "admission.ceilings.researchers=1"), "ConfigMap")
-    cluster.must(ceilings)
+    _set_ceilings(cluster, "--set", "admission.ceilings.researchers=1")
     try:
         _until_refused(cluster, campaign("probe", researchers={"count": 4}))
         more = cluster.call("PATCH", path, {"spec": {"researchers": {"count": 5}}}, user=ALICE)
@@ -309,7 +307,11 @@ def test_a_campaign_above_a_lowered_ceiling_can_be_finalised(cluster: Api) -> No
         assert cluster.call("PATCH", path, {"metadata": {"finalizers": None}}, user=OPERATOR).is_success
         assert cluster.call("GET", path).status_code == 404
     finally:
-        cluster.must(charttools.only(charttools.render("--set", _numbers(), "--set-string", _texts()), "ConfigMap"))
+        _set_ceilings(cluster, "--set", _numbers(), "--set-string", _texts())
+
+
+def _set_ceilings(cluster: Api, *values: str) -> None:
+    cluster.must(charttools.only(charttools.render(*values), "ValidatingAdmissionPolicy", "aar-campaign-ceilings"))
 
 
 def _until_refused(cluster: Api, manifest: dict) -> None:

@@ -1,4 +1,4 @@
-{{- /* A policy's binding: (list $ "campaign-ceilings" withParameters). */ -}}
+{{- /* A policy's binding: (list $ "campaign-ceilings"). */ -}}
 {{- define "aar.binding" -}}
 {{- $root := index . 0 -}}
 apiVersion: admissionregistration.k8s.io/v1
@@ -9,17 +9,25 @@ metadata:
 spec:
   policyName: {{ include "aar.fullname" $root }}-{{ index . 1 }}
   validationActions: [Deny]
-  {{- if index . 2 }}
-  paramRef:
-    name: {{ include "aar.fullname" $root }}-ceilings
-    namespace: {{ $root.Release.Namespace }}
-    parameterNotFoundAction: Deny
-  {{- end }}
+{{- end }}
+
+{{- /* CEL: a map of every ceiling. A key is a ceiling, or <namespace>.<ceiling> where a namespace has its own. */ -}}
+{{- define "aar.ceilings" -}}
+{{- $entries := list }}
+{{- range $name, $value := .Values.admission.ceilings }}
+{{- $entries = append $entries (printf "'%s': '%s'" $name (toString $value)) }}
+{{- end }}
+{{- range $namespace, $ceilings := .Values.admission.namespaceCeilings }}
+{{- range $name, $value := $ceilings }}
+{{- $entries = append $entries (printf "'%s.%s': '%s'" $namespace $name (toString $value)) }}
+{{- end }}
+{{- end }}
+{{- printf "{%s}" (join ", " $entries) }}
 {{- end }}
 
 {{- /* CEL: a ceiling of the object's namespace, or else everybody's. */ -}}
 {{- define "aar.ceiling" -}}
-(object.metadata.namespace + '.{{ . }}') in params.data ? params.data[object.metadata.namespace + '.{{ . }}'] : params.data['{{ . }}']
+(object.metadata.namespace + '.{{ . }}') in variables.ceilings ? variables.ceilings[object.metadata.namespace + '.{{ . }}'] : variables.ceilings['{{ . }}']
 {{- end }}
 
 {{- /* The way out of a ceiling. */ -}}
