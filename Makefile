@@ -8,7 +8,15 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 PIP_EXTRA := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX),)
 
-.PHONY: install demo test test-slow test-soak test-all check crds dashboards bench clean
+# The first program that builds images and whose daemon, if it has one, answers.
+IMAGE_TOOL ?= $(shell for tool in docker podman buildah; do $$tool info >/dev/null 2>&1 && echo $$tool && break; done)
+IMAGE_REGISTRY ?= localhost
+IMAGE_TAG ?= dev
+# Options of the tool's build command, for example --platform linux/arm64.
+IMAGE_FLAGS ?=
+IMAGE = $(IMAGE_TOOL) build $(IMAGE_FLAGS) --tag $(IMAGE_REGISTRY)/aar-$(1):$(IMAGE_TAG) --file $(2) $(3) .
+
+.PHONY: install demo test test-slow test-soak test-all check crds dashboards bench images e2e clean
 
 install: $(VENV)/.installed
 
@@ -60,6 +68,16 @@ crds: install
 
 dashboards: install
 	PYTHONPATH=helm $(BIN)/python -m dashboards helm/aar/dashboards
+
+images:
+	@test -n "$(IMAGE_TOOL)" || { echo "No docker, podman or buildah answers here: install one, or name it with IMAGE_TOOL."; exit 1; }
+	$(call IMAGE,operator,operator/Dockerfile)
+	$(call IMAGE,agent,runner/agent.Dockerfile)
+	$(call IMAGE,lab,runner/lab.Dockerfile,$(if $(TORCH_INDEX),--build-arg TORCH_INDEX=$(TORCH_INDEX)))
+
+# Installs the chart in the cluster that KUBECONFIG names, whose nodes must have the images: docs/e2e.md.
+e2e: install
+	AAR_E2E_REGISTRY=$(IMAGE_REGISTRY) AAR_E2E_TAG=$(IMAGE_TAG) $(BIN)/pytest tests/e2e -m slow --timeout 3600 -s
 
 clean:
 	rm -rf $(VENV) demo
