@@ -1,0 +1,95 @@
+"""One installation and one campaign for all tests here; both are left as a person would leave them: deleted, uninstalled."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from e2e.world import HERE, PATIENCE, World, found, until
+
+from helm import charttools
+
+
+@dataclass
+class Campaign:
+    """A campaign in a namespace of a user."""
+
+    world: World
+    space: str
+    name: str
+
+    def get(self) -> Any:
+        return self.world.get("-n", self.space, "researchcampaign", self.name)
+
+    def phase(self) -> str:
+        return str(self.get().get("status", {}).get("phase", ""))
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        return next((c for c in self.get().get("status", {}).get("conditions", []) if c["type"] == kind), {})
+
+    def part(self, name: str) -> str:
+        """Namespace of a part."""
+        return next(one for one in self.spaces() if one.endswith(f"-{name}"))
+
+    def spaces(self) -> list[str]:
+        selector = f"aar.dev/campaign={self.name},aar.dev/campaign-namespace={self.space}"
+        return [one["metadata"]["name"] for one in self.world.get("namespaces", "-l", selector)["items"]]
+
+    def about(self) -> str:
+        pods = [self.world.kubectl("-n", one, "get", "pods") for one in self.spaces()]
+        return "\n".join([str(self.get().get("status")), *pods])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(item.fspath).parent == HERE:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    here = found()
+    if isinstance(here, str):
+        pytest.skip(here)
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not on PATH")
+    try:
+        charttools.helm_path()
+    except charttools.NoHelm as reason:
+        pytest.skip(str(reason))
+    here.install()
+    yield here
+    here.helm("uninstall", "aar", "--timeout", "90s")
+
+
+@pytest.fixture(scope="session")
+def space(world: World) -> Iterator[str]:
+    """A user's namespace."""
+    name = f"aar-e2e-{int(time.time()) % 100000}"
+    world.kubectl("create", "namespace", name)
+    yield name
+    world.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def campaign(world: World, space: str) -> Iterator[Campaign]:
+    """The small campaign, just applied."""
+    manifest = yaml.safe_load((HERE / "campaign.yaml").read_text())
+    until("the campaign is taken", lambda: _applied(world, space), 300)
+    one = Campaign(world, space, manifest["metadata"]["name"])
+    yield one
+    world.kubectl("-n", space, "delete", "rcamp", one.name, "--ignore-not-found", "--wait=false")
+    until("the campaign is gone", lambda: world.run("-n", space, "get", "rcamp", one.name).returncode, PATIENCE)
+
+
+def _applied(world: World, space: str) -> bool:
+    """Right after an installation the API server has the policy of ceilings, but not yet the ConfigMap that it reads."""
+    done = world.run("-n", space, "apply", "-f", str(HERE / "campaign.yaml"))
+    assert done.returncode == 0 or "no params found" in done.stderr, done.stderr
+    return done.returncode == 0

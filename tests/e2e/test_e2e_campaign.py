@@ -1,0 +1,64 @@
+"""A campaign on real pods, from `kubectl apply` to a PGR in the status, and nothing left after `kubectl delete`."""
+
+from __future__ import annotations
+
+import base64
+from decimal import Decimal
+
+import httpx
+from e2e.conftest import Campaign
+from e2e.world import PATIENCE, World, until
+
+
+def test_sandboxes_are_probed_before_research(campaign: Campaign) -> None:
+    condition = until("probes ended", lambda: _settled(campaign, "NetworkIsolated"), PATIENCE, campaign.about)
+    assert (condition["status"], condition["reason"]) == ("True", "ProbeBlocked"), condition
+    jobs = [campaign.world.get("-n", campaign.part(part), "job", "isolation") for part in ("r0", "r1", "baseline")]
+    assert all(job["status"].get("succeeded") == 1 for job in jobs)
+
+
+def test_the_hub_serves_its_pages_to_who_has_a_token(world: World, campaign: Campaign) -> None:
+    hub = campaign.part("hub")
+    until("the hub serves", lambda: _settled(campaign, "Accepted"), PATIENCE, campaign.about)
+    secret = world.get("-n", hub, "secret", "hub")
+    bearer = {"Authorization": f"Bearer {base64.b64decode(secret['data']['operatorToken']).decode()}"}
+    with world.forwarded(hub, "service/hub", 8081) as url, httpx.Client(base_url=url, trust_env=False) as person:
+        assert person.get("/").status_code == 401
+        token = person.get("/v1/operator/tokens/viewer/ann", headers=bearer).json()["token"]
+        page = person.get("/", params={"token": token}, follow_redirects=True)
+        assert page.status_code == 200
+        assert campaign.name in page.text
+        assert person.get("/researchers").status_code == 200  # by the cookie that the token was traded for
+
+
+def test_it_completes_with_a_pgr(world: World, campaign: Campaign) -> None:
+    until("the campaign ended", lambda: campaign.phase() in ("Complete", "Failed"), PATIENCE, campaign.about)
+    status = campaign.get()["status"]
+    assert status["phase"] == "Complete", status
+    assert Decimal(status["best"]["pgr"]).is_finite()
+    assert Decimal(status["best"]["stderr"]) > 0
+    assert 0 < Decimal(status["spend"]["totalUSD"]) <= Decimal("2.00")
+    assert status["spend"]["reservedUSD"] == "0.00"
+    experiments = world.get("-n", campaign.space, "experiments")["items"]
+    ended = {one["spec"].get("purpose", "Exploration"): one["status"]["phase"] for one in experiments}
+    assert {"Baseline", "Exploration", "Replication"} <= set(ended)
+    assert set(ended.values()) == {"Complete"}, ended
+    world.kubectl("-n", campaign.space, "wait", "--for=condition=Complete", f"rcamp/{campaign.name}", "--timeout=5s")
+    print(world.kubectl("-n", campaign.space, "get", "rcamp,rexp"))
+
+
+def test_nothing_is_left_after_its_deletion(world: World, campaign: Campaign) -> None:
+    assert len(campaign.spaces()) == 5
+    world.kubectl("-n", campaign.space, "delete", "rcamp", campaign.name, "--wait=false")
+    until("the campaign is gone", lambda: not _there(campaign), PATIENCE)
+    until("its namespaces are gone", lambda: not campaign.spaces(), PATIENCE, campaign.spaces)
+    assert world.get("-n", campaign.space, "experiments")["items"] == []
+
+
+def _there(campaign: Campaign) -> bool:
+    return not campaign.world.run("-n", campaign.space, "get", "rcamp", campaign.name).returncode
+
+
+def _settled(campaign: Campaign, kind: str) -> dict | None:
+    found = campaign.condition(kind) if campaign.phase() else {}
+    return found if found.get("status") in ("True", "False") else None
