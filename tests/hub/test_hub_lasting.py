@@ -50,6 +50,13 @@ def test_a_restart_in_the_middle_keeps_everything(world: World) -> None:
     assert len(world.report()["timeline"]) == 2
 
 
+def level(wanted: dict[str, Any]) -> float:
+    """Accuracy of a run: a winner that beats vanilla, and needs the weak labels."""
+    if "control" in wanted:
+        return 0.55
+    return 0.65 if wanted["method"].get("builtin") == verification.VANILLA else 0.85
+
+
 def test_a_restart_in_every_step_of_verification(world: World) -> None:
     world.researcher().explore(0.85, config={"name": "good"})
     world.stage("verifying")
@@ -59,7 +66,7 @@ def test_a_restart_in_every_step_of_verification(world: World) -> None:
             world.restart()
             assert name not in done, "nothing is asked for twice"
             done.append(name)
-            world.run(name, 0.65 if world.specs[name]["method"].get("builtin") == verification.VANILLA else 0.85)
+            world.run(name, level(world.specs[name]))
             world.restart()
         time.sleep(0.01)
     assert len(done) == 4, "the winner, vanilla and two controls"
@@ -165,63 +172,6 @@ def test_a_hub_that_cannot_start_says_why(tmp_path: Path, missing: dict[str, str
 
 
 # Metrics
-
-NAMES = {
-    "aar_cost_usd": {"kind"},
-    "aar_budget_limit_usd": set(),
-    "aar_budget_reserved_usd": set(),
-    "aar_budget_left_usd": set(),
-    "aar_experiments": {"purpose", "state"},
-    "aar_gap_recovered_ratio": {"researcher", "split"},
-    "aar_accuracy_ratio": {"task", "model"},
-    "aar_researchers_finished": set(),
-    "aar_findings": set(),
-}
-CLOSED = {
-    "kind": {"llm", "gpu", "cpu"},
-    "split": {"feedback", "private"},
-    "model": {"weak", "ceiling"},
-    "purpose": {"Baseline", "Exploration", "Smoke", "Replication", "Control", "Transfer"},
-    "state": {"submitted", "waiting", "admitted", "scored", "failed", "refused", "cancelled"},
-    "campaign": {"camp"},
-    "task": {"math"},
-    "researcher": {"r0"},
-}
-
-
-def metrics(world: World) -> dict[str, dict[tuple[str, ...], float]]:
-    text = world.running.control.get("/metrics").text
-    found: dict[str, dict[tuple[str, ...], float]] = {}
-    for family in text_string_to_metric_families(text):
-        assert family.documentation
-        for sample in family.samples:
-            assert set(sample.labels) == NAMES[family.name] | {"campaign"}, sample
-            assert all(value in CLOSED[label] for label, value in sample.labels.items()), sample
-            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
-    return found
-
-
-def test_metrics(world: World) -> None:
-    one = world.researcher()
-    view = one.explore(0.8)
-    one.submit(config={"x": 1})
-    one.post("/v1/findings", {"kind": "insight", "title": "t"})
-    found, spend = metrics(world), world.summary()["spend"]
-    assert {name.removesuffix("_total") for name in found} == set(NAMES)
-    assert found["aar_cost_usd_total"]["camp", "cpu"] == float(spend["cpuUSD"])
-    limit, reserved, left = (found[f"aar_budget_{name}_usd"]["camp",] for name in ("limit", "reserved", "left"))
-    assert limit == 10.0
-    assert limit - reserved - left == pytest.approx(float(spend["totalUSD"]))
-    assert found["aar_experiments"] == {
-        ("camp", "Baseline", "scored"): 3,
-        ("camp", "Exploration", "scored"): 1,
-        ("camp", "Exploration", "submitted"): 1,
-    }
-    assert found["aar_gap_recovered_ratio"] == {("camp", "r0", "feedback"): view["score"]["pgr"]}
-    assert found["aar_accuracy_ratio"]["camp", "weak", "math"] == world.summary()["floors"]["math"][0]
-    assert (found["aar_findings"]["camp",], found["aar_researchers_finished"]["camp",]) == (1, 0)
-    world.restart()
-    assert metrics(world) == found
 
 
 def test_no_metrics_before_a_campaign(worlds: Any) -> None:

@@ -1,4 +1,4 @@
-"""One whole campaign through the console script: from the file to a confirmed result, with its books and its report."""
+"""One whole campaign through the console script: from the file to a verdict, with its books and its report."""
 
 from __future__ import annotations
 
@@ -47,16 +47,20 @@ def run(place: Path) -> tuple[str, dict[str, float]]:
         return started.said, seen
 
 
-def test_it_ends_with_a_confirmed_winner_and_its_controls(place: Path, run: tuple[str, dict[str, float]]) -> None:
+def test_a_winner_that_hardly_reads_the_weak_labels_is_found_out(
+    place: Path, run: tuple[str, dict[str, float]]
+) -> None:
     report = Report.model_validate_json((place / "run" / "report.json").read_text())
     assert "Complete: Research ended" in run[0]
     assert report.stage == "done"
     assert report.summary.best is not None
-    # A researcher may have taken the method up and found a better number for it.
-    assert (report.summary.best.method, report.summary.best.confirmed) == ("own", True)
+    # It trusts the encoder's similarity for nine tenths: it beats vanilla, and beats it as well on permuted labels or none.
+    assert (report.summary.best.method, report.summary.best.confirmed) == ("own", False)
+    (doubt,) = {row.note for row in report.rows if row.purpose == "Replication" and row.method == "own"}
+    assert doubt.startswith("scores as well with ")
     verdicts = {(row.purpose, row.method, row.verdict) for row in report.rows}
     assert ("Exploration", "own", "exploration") in verdicts
-    assert ("Replication", "own", "confirmed") in verdicts
+    assert ("Replication", "own", "not confirmed") in verdicts
     assert ("Replication", "hard-labels", "baseline") in verdicts
     assert ("Control", "own", "control") in verdicts
     # On few test items a control can wander far from 0, and an audit then says so behind its name.
@@ -95,7 +99,7 @@ def test_metrics_are_served_meanwhile(run: tuple[str, dict[str, float]]) -> None
     assert seen["aar_budget_limit_usd"] == 1.0
     assert seen["aar_budget_reserved_usd"] > 0
     assert 0 < seen["aar_cost_usd_total"] < 1
-    assert seen["aar_experiments"] >= 4
+    assert seen["aar_hub_experiments"] >= 4
     assert 0.5 < seen["aar_accuracy_ratio"] / 2 < 1
 
 
