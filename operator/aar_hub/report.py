@@ -81,7 +81,7 @@ def _row(tx: sa.Connection, campaign: Campaign, exp: Exp) -> ReportRow:
     row = records.score(tx, exp.name)
     assert row is not None, "only scored experiments are rows"
     spoilt = campaign.verdicts.get("spoiled", {}).get(exp.replicates) if exp.purpose == "Replication" else None
-    doubt = f"scores as well with {CONTROLS[spoilt]}" if spoilt else ""
+    doubt = f"not told apart from its run with {CONTROLS[spoilt]}" if spoilt else ""
     return ReportRow(
         method=_method(exp),
         config=exp.config,

@@ -57,7 +57,7 @@ def test_a_winner_that_hardly_reads_the_weak_labels_is_found_out(
     # It trusts the encoder's similarity for nine tenths: it beats vanilla, and beats it as well on permuted labels or none.
     assert (report.summary.best.method, report.summary.best.confirmed) == ("own", False)
     (doubt,) = {row.note for row in report.rows if row.purpose == "Replication" and row.method == "own"}
-    assert doubt.startswith("scores as well with ")
+    assert doubt.startswith("not told apart from its run with ")
     verdicts = {(row.purpose, row.method, row.verdict) for row in report.rows}
     assert ("Exploration", "own", "exploration") in verdicts
     assert ("Replication", "own", "not confirmed") in verdicts
