@@ -219,10 +219,18 @@ def test_a_transfer_has_a_verdict_of_its_own(world: World, here: float, there: f
     ("permuted", "absent", "verdict", "note"),
     [
         pytest.param(0.55, 0.55, "confirmed", "", id="needs the labels"),
-        pytest.param(0.85, 0.55, "not confirmed", "not told apart from its run with weak labels permuted", id="does not read them"),
+        pytest.param(
+            0.85,
+            0.55,
+            "not confirmed",
+            "not told apart from its run with weak labels permuted",
+            id="does not read them",
+        ),
         pytest.param(0.55, 0.85, "not confirmed", "not told apart from its run with no weak labels", id="does without"),
         pytest.param(0.55, None, "confirmed", "", id="fails without"),
-        pytest.param(None, 0.55, "not confirmed", "not told apart from its run with weak labels permuted", id="fails on permuted"),
+        pytest.param(
+            None, 0.55, "not confirmed", "not told apart from its run with weak labels permuted", id="fails on permuted"
+        ),
     ],
 )
 def test_a_winner_has_to_need_the_weak_labels(
