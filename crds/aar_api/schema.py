@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -246,24 +247,34 @@ def documents() -> dict[str, str]:
 
 def stale(folder: Path) -> list[str]:
     """Files in the folder that differ from what the models give."""
-    return [name for name, text in documents().items() if not _reads(folder / name, text)]
+    return differing(folder, documents())
+
+
+def differing(folder: Path, texts: Mapping[str, str]) -> list[str]:
+    """Files of a folder that do not read as they should, by name."""
+    return [name for name, text in texts.items() if not _reads(folder / name, text)]
 
 
 def _reads(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text() == text
 
 
-def main(arguments: list[str]) -> int:
-    """Write the files, or with --check say which are stale; 0 when all is well, else 1."""
+def generate(arguments: list[str], texts: Mapping[str, str], way_out: str) -> int:
+    """Write files into the folder named last, or with --check say which are stale; 0 when all is well, else 1."""
     folder = Path(arguments[-1])
     if "--check" in arguments:
-        old = stale(folder)
+        old = differing(folder, texts)
         if old:
-            sys.stderr.write(f"{', '.join(old)} in {folder} differ from the models: run `make crds`.\n")
+            sys.stderr.write(f"{', '.join(old)} in {folder} differ from {way_out}.\n")
         return 1 if old else 0
-    for name, text in documents().items():
+    for name, text in texts.items():
         (folder / name).write_text(text)
     return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Generate the CRDs, or check them."""
+    return generate(arguments, documents(), "the models: run `make crds`")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from aar_api import schema
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
@@ -27,24 +28,12 @@ def _json(page: Dashboard) -> str:
 
 def stale(folder: Path) -> list[str]:
     """Files in the folder that differ from what the code gives."""
-    return [
-        name
-        for name, text in documents().items()
-        if not (folder / name).is_file() or (folder / name).read_text() != text
-    ]
+    return schema.differing(folder, documents())
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files, or with --check say which are stale; 0 when all is well, else 1."""
-    folder = Path(arguments[-1])
-    if "--check" in arguments:
-        old = stale(folder)
-        if old:
-            sys.stderr.write(f"{', '.join(old)} in {folder} differ from helm/dashboards: run `make dashboards`.\n")
-        return 1 if old else 0
-    for name, text in documents().items():
-        (folder / name).write_text(text)
-    return 0
+    """Generate the dashboards, or check them."""
+    return schema.generate(arguments, documents(), "helm/dashboards: run `make dashboards`")
 
 
 if __name__ == "__main__":

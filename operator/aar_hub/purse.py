@@ -92,6 +92,20 @@ def add_total(tx: sa.Connection, entry: str, account: str, micros: int) -> None:
         tx.execute(sa.insert(table).values(entry=entry, account=account, micros=micros))
 
 
+def _fits(others: int, amount: int, needed_beside: int, limit: int) -> bool:
+    """Whether a limit holds verification beside what else there is; at the start, beside the first thing to run too."""
+    return others + amount <= limit and (others != 0 or amount + needed_beside <= limit)
+
+
+def _no_room(told: str, of: str, limit: str, others: int, amount: int, needed_beside: int) -> Refused:
+    return Refused(
+        "BudgetExceeded",
+        f"{told}, but verification needs up to {money.format_usd(amount)}{of}, what else is spent or running {money.format_usd(others)} and the "
+        f"dearest baseline {money.format_usd(needed_beside)} USD: raise {limit} to {money.format_usd(others + amount + needed_beside)}, or lower "
+        "experiments.activeDeadlineSeconds, replication.topK or its seeds.",
+    )
+
+
 def hold_verification(tx: sa.Connection, campaign: Campaign, amount: int, needed_beside: int) -> None:
     """Hold the worst case of verification, or change what is held to a new one.
 
@@ -100,12 +114,9 @@ def hold_verification(tx: sa.Connection, campaign: Campaign, amount: int, needed
     """
     now = balance(tx, campaign)
     others = now.spent + now.reserved - now.verification
-    if others + amount > now.limit or (others == 0 and amount + needed_beside > now.limit):
-        raise Refused(
-            "BudgetExceeded",
-            f"budget.limitUSD is {campaign.spec.budget.limit_usd}, but verification needs up to {money.format_usd(amount)}, what else is "
-            f"spent or running {money.format_usd(others)} and the dearest baseline {money.format_usd(needed_beside)} USD: raise the limit to "
-            f"{money.format_usd(others + amount + needed_beside)}, or lower experiments.activeDeadlineSeconds, replication.topK or its seeds.",
+    if not _fits(others, amount, needed_beside, now.limit):
+        raise _no_room(
+            f"budget.limitUSD is {campaign.spec.budget.limit_usd}", "", "the limit", others, amount, needed_beside
         )
     change = amount - now.verification
     count = tx.execute(sa.select(sa.func.count()).select_from(tables.ledger)).scalar_one()
@@ -120,13 +131,9 @@ def hold_verification_gpu(tx: sa.Connection, campaign: Campaign, amount: int, ne
     """
     pot = balance(tx, campaign).gpu
     others = pot.spent + pot.reserved - pot.verification
-    if others + amount > pot.limit or (others == 0 and amount + needed_beside > pot.limit):
-        raise Refused(
-            "BudgetExceeded",
-            f"budget.gpuLimitUSD is {campaign.spec.budget.gpu_limit_usd}, but verification needs up to {money.format_usd(amount)} for GPUs, what "
-            f"else is spent or running {money.format_usd(others)} and the dearest baseline {money.format_usd(needed_beside)} USD: raise that limit to "
-            f"{money.format_usd(others + amount + needed_beside)}, or lower experiments.activeDeadlineSeconds, replication.topK or its seeds.",
-        )
+    if not _fits(others, amount, needed_beside, pot.limit):
+        told = f"budget.gpuLimitUSD is {campaign.spec.budget.gpu_limit_usd}"
+        raise _no_room(told, " for GPUs", "that limit", others, amount, needed_beside)
     count = tx.execute(sa.select(sa.func.count()).select_from(tables.ledger)).scalar_one()
     write(tx, f"gpu:verification:{count}", GPU, VERIFICATION, amount - _verification_gpu(tx))
 
