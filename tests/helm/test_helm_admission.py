@@ -340,7 +340,10 @@ def test_operator_may_not_touch_a_foreign_namespace(cluster: Api) -> None:
 def test_what_roles_allow(cluster: Api) -> None:
     """The policies stand behind RBAC, not in place of it."""
     cluster.must(_bind("team-a", "victor", "aar-viewer"))
-    assert cluster.call("GET", path_of(campaign()), user="victor").is_success
+    until = time.monotonic() + 30  # the authorizer learns of a new binding by a watch
+    while not (answer := cluster.call("GET", path_of(campaign()), user="victor")).is_success:
+        assert time.monotonic() < until, answer.text
+        time.sleep(0.1)
     assert cluster.create(campaign("no"), user="victor").status_code == 403
     assert cluster.create(campaign("no"), user="nobody").status_code == 403
     assert cluster.call("GET", "/api/v1/namespaces/team-a/secrets", user=ALICE).status_code == 403

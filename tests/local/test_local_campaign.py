@@ -30,7 +30,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A campaign file and a method beside it."""
     folder = tmp_path_factory.mktemp("campaign")
     (folder / "method.py").write_text(campaigns.SIMILAR)
-    method = {"configMap": {"name": "similar", "key": "method.py"}, "config": {"trust": 0.9}}
+    method = {"configMap": {"name": "similar", "key": "method.py"}, "config": {"trust": 1.0}}
     campaigns.write(folder, campaigns.campaign("whole"), campaigns.experiment("own", "whole", method, seeds=2))
     return folder
 
@@ -47,25 +47,23 @@ def run(place: Path) -> tuple[str, dict[str, float]]:
         return started.said, seen
 
 
-def test_a_winner_that_hardly_reads_the_weak_labels_is_found_out(
+def test_a_winner_that_does_not_read_the_weak_labels_is_found_out(
     place: Path, run: tuple[str, dict[str, float]]
 ) -> None:
     report = Report.model_validate_json((place / "run" / "report.json").read_text())
     assert "Complete: Research ended" in run[0]
     assert report.stage == "done"
     assert report.summary.best is not None
-    # It trusts the encoder's similarity for nine tenths: it beats vanilla, and beats it as well on permuted labels or none.
+    # It says what the encoder's similarity says, whatever the weak labels are: no seed can confirm it.
     assert (report.summary.best.method, report.summary.best.confirmed) == ("own", False)
-    (doubt,) = {row.note for row in report.rows if row.purpose == "Replication" and row.method == "own"}
-    assert doubt.startswith("not told apart from its run with ")
     verdicts = {(row.purpose, row.method, row.verdict) for row in report.rows}
     assert ("Exploration", "own", "exploration") in verdicts
     assert ("Replication", "own", "not confirmed") in verdicts
     assert ("Replication", "hard-labels", "baseline") in verdicts
-    assert ("Control", "own", "control") in verdicts
-    # On few test items a control can wander far from 0, and an audit then says so behind its name.
+    (doubt,) = {row.note for row in report.rows if row.purpose == "Replication" and row.method == "own"}
     controls = {row.note.split(";")[0] for row in report.rows if row.purpose == "Control"}
-    assert controls == {"weak labels permuted", "no weak labels"}
+    # On some draws of two seeds it does not even beat vanilla, and no control has to be paid for.
+    assert controls == ({"weak labels permuted", "no weak labels"} if doubt.startswith("not told apart") else set())
     assert {one["researcher"] for one in report.timeline} >= {"r0", "r1", "owner"}
 
 
@@ -104,7 +102,7 @@ def test_metrics_are_served_meanwhile(run: tuple[str, dict[str, float]]) -> None
 
 
 def test_the_table_and_the_files_are_written(place: Path, run: tuple[str, dict[str, float]]) -> None:
-    for word in ("W (weak teacher)", "confirmed", "control", "0."):
+    for word in ("W (weak teacher)", "confirmed", "0."):
         assert word in run[0]
     folder = place / "run"
     assert "own" in (folder / "report.md").read_text()
