@@ -6,7 +6,7 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -64,7 +64,7 @@ def _test(blobs: Blobs, address: str) -> Array:
     return array
 
 
-def stack_tests(blobs: Blobs, addresses: list[str]) -> Array:
+def stack_tests(blobs: Blobs, addresses: Sequence[str]) -> Array:
     """P(True) of the test rows, (seeds, rows); kept in memory, since every score needs floor and ceiling."""
     return np.stack([_test(blobs, address) for address in addresses])
 

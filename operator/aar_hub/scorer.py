@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from aar_hub.domain.scoring import Estimate, Floats
 from aar_hub.hub import Hub
 from aar_hub.records import Exp, TaskRow
 from aar_hub.store import tables
+from aar_hub.store.blobs import Blobs
 
 Split = Literal["Feedback", "Private"]
 SPLITS: tuple[Split, Split] = ("Feedback", "Private")
@@ -92,20 +93,27 @@ class Yardstick:
 def yardstick(hub: Hub, task: TaskRow) -> Yardstick:
     """The yardstick of a task whose baselines are in."""
     assert task.sealed is not None, "only a built task has baselines"
-    sealed = json.loads(hub.blobs.get(task.sealed))
+    roles = (_addresses(task, role) for role in ("teacher", "ceiling"))
+    return _read(hub.blobs, hub.keys.derive("halves"), task.sealed, *roles)
+
+
+@lru_cache(maxsize=16)
+def _read(blobs: Blobs, halving: bytes, sealed_at: str, weak: tuple[str, ...], ceiling: tuple[str, ...]) -> Yardstick:
+    """Blobs never change, and every summary and scrape asks for the same few."""
+    sealed = json.loads(blobs.get(sealed_at))
     _, groups = np.unique(np.array(sealed["groups"]), return_inverse=True)
     return Yardstick(
         truth=np.array(sealed["test"], dtype=np.bool_),
         groups=groups.astype(np.int64),
-        feedback=halves.feedback(hub.keys.derive("halves"), sealed["groups"]),
-        weak=arrays.stack_tests(hub.blobs, _addresses(task, "teacher")),
-        ceiling=arrays.stack_tests(hub.blobs, _addresses(task, "ceiling")),
+        feedback=halves.feedback(halving, sealed["groups"]),
+        weak=arrays.stack_tests(blobs, weak),
+        ceiling=arrays.stack_tests(blobs, ceiling),
     )
 
 
-def _addresses(task: TaskRow, role: str) -> list[str]:
+def _addresses(task: TaskRow, role: str) -> tuple[str, ...]:
     found = {int(name.partition(":")[2]): blob for name, blob in task.blobs.items() if name.startswith(f"{role}:")}
-    return [found[index] for index in sorted(found)]
+    return tuple(found[index] for index in sorted(found))
 
 
 def predictions(tx: sa.Connection, hub: Hub, exp: Exp) -> arrays.Array:
