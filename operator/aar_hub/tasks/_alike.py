@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from aar_hub.tasks._pairs import Matcher, Pair, Source
+from aar_hub.tasks._matching import Matcher, Pair, Source
 from aar_hub.tasks._sources import WORDS
 
 

@@ -13,28 +13,15 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from aar_api.errors import InvalidInput
 
+from aar_hub.tasks._matching import Matcher, Pair, Source, anyone
 from aar_hub.tasks._task import Item, Items, Params
-
-
-@dataclass(frozen=True)
-class Source:
-    """A question with its right choice."""
-
-    group: str
-    question: str
-    choice: str
-
 
 SPARE = 1.5
 """Items dealt to a split for each that it needs, where the data has so many: choice for the matcher."""
-
-Pair = tuple[Source, Source]
-Matcher = Callable[[Sequence[Source], random.Random], list[Pair]]
 
 
 def unique(sources: Iterable[Source]) -> list[Source]:
@@ -46,19 +33,6 @@ def unique(sources: Iterable[Source]) -> list[Source]:
             seen[" ".join(getattr(item, field).casefold().split())] += 1
         kept = [item for item in kept if seen[" ".join(getattr(item, field).casefold().split())] == 1]
     return kept
-
-
-def anyone(sources: Sequence[Source], rng: random.Random) -> list[Pair]:
-    """Pair off at random, never within a group."""
-    waiting: list[Source] = []
-    pairs: list[Pair] = []
-    for item in rng.sample(sources, len(sources)):
-        partner = next((i for i, other in enumerate(waiting) if other.group != item.group), None)
-        if partner is None:
-            waiting.append(item)
-        else:
-            pairs.append((waiting.pop(partner), item))
-    return pairs
 
 
 def matcher(params: Params, candidates: int | None = None) -> Matcher:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from aar_hub.tasks import _pairs, _sources
+from aar_hub.tasks import _matching, _pairs, _sources
 from aar_hub.tasks._task import Items, Params, Spec
 
 SPEC = Spec(
@@ -37,11 +37,11 @@ def build(params: Params) -> Items:
     return _pairs.split("chat", _pairs.unique(_exchanges()), params, match)
 
 
-def _exchanges() -> Iterator[_pairs.Source]:
+def _exchanges() -> Iterator[_matching.Source]:
     path = _sources.folder("chitchat_dataset", SPEC.package) / "dataset.json"
     for name, conversation in json.loads(path.read_text(encoding="utf-8")).items():
         turns = [_sources.one_line(" ".join(part["text"] for part in turn)) for turn in conversation["messages"]]
         # Every second step, so that no turn is a reply here and a message there.
         for message, reply in zip(turns[::2], turns[1::2], strict=False):
             if len(message) in LENGTHS and len(reply) in LENGTHS:
-                yield _pairs.Source(name, message, reply)
+                yield _matching.Source(name, message, reply)

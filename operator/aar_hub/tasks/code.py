@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from aar_hub.tasks import _pairs, _sources
+from aar_hub.tasks import _matching, _pairs, _sources
 from aar_hub.tasks._task import Items, Params, Spec
 
 LIBRARIES = {"django": "django", "astropy": "astropy", "sklearn": "scikit-learn"}
@@ -39,14 +39,14 @@ def build(params: Params) -> Items:
     return _pairs.split("code", sources, params, _pairs.matcher(params))
 
 
-def _functions(module: str) -> Iterator[_pairs.Source]:
+def _functions(module: str) -> Iterator[_matching.Source]:
     root = _sources.folder(module, LIBRARIES[module])
     for path in sorted(root.rglob("*.py")):
         if "tests" not in path.parts:
             yield from _of_file(path, f"{module}/{path.relative_to(root).as_posix()}")
 
 
-def _of_file(path: Path, group: str) -> Iterator[_pairs.Source]:
+def _of_file(path: Path, group: str) -> Iterator[_matching.Source]:
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
         tree = ast.parse(text)
@@ -59,4 +59,4 @@ def _of_file(path: Path, group: str) -> Iterator[_pairs.Source]:
         doc = _sources.one_line((ast.get_docstring(node) or "").split("\n\n")[0])
         body = textwrap.dedent("\n".join(lines[node.body[1].lineno - 1 : node.end_lineno])).strip()
         if len(doc) in DOC_LENGTHS and len(body) in BODY_LENGTHS:
-            yield _pairs.Source(group, doc, body)
+            yield _matching.Source(group, doc, body)

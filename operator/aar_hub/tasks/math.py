@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Iterator
 
-from aar_hub.tasks import _pairs, _sources
+from aar_hub.tasks import _matching, _pairs, _sources
 from aar_hub.tasks._task import Item, Items, Params, Spec
 
 SPEC = Spec(
@@ -48,16 +48,16 @@ def build(params: Params) -> Items:
     return Items(*(_pairs.half_true(part, size, rng) for part, size in zip(parts, sizes, strict=True)))
 
 
-def _problems() -> Iterator[_pairs.Source]:
+def _problems() -> Iterator[_matching.Source]:
     path = _sources.folder("champ_dataset", SPEC.package) / "dataset_files" / "v0.json"
     for name, problem in json.loads(path.read_text(encoding="utf-8"))["problems"].items():
         steps = [_sources.one_line(step["_text"]) for step in problem["solution"]["steps"]]
         kept = list(dict.fromkeys(step for step in steps if len(step) in STEP_LENGTHS))
         if kept:
-            yield _pairs.Source(name, _sources.one_line(problem["_text"]), _BETWEEN.join(kept))
+            yield _matching.Source(name, _sources.one_line(problem["_text"]), _BETWEEN.join(kept))
 
 
-def _rows(pair: _pairs.Pair, rng: random.Random) -> list[Item]:
+def _rows(pair: _matching.Pair, rng: random.Random) -> list[Item]:
     """As many steps of its own, drawn, as of the other, those that share most words with the problem."""
     asks, other = pair if rng.random() < 0.5 else pair[::-1]
     own, foreign = asks.choice.split(_BETWEEN), other.choice.split(_BETWEEN)
