@@ -42,10 +42,11 @@ def test_two_thousand_turns_are_bounded(tmp_path):
         assert one.returncode == 0, log[-3000:]
         assert here.hub.finished == [f"All {TURNS} turns are used."]
         summaries = sum(record["kind"] == "summary" for record in here.records)
-        early, late = max(memory[i] for i in range(3, 8)), max(memory[i] for i in range(14, 20))
+        # Between two summaries the history grows; each half of the day has two of them or more.
+        early, late = max(memory[i] for i in range(10)), max(memory[i] for i in range(10, 20))
         print(f"{memory=} {summaries=} largest request {here.fake.largest} disk {size(tmp_path)}")
-        assert summaries >= 2, "else nothing was ever made smaller"
+        assert summaries >= 4, "else nothing was ever made smaller"
         assert late < early + 30, memory
         assert max(memory.values()) < 250, memory
-        assert here.fake.largest < 500_000, "bytes of a request"
+        assert here.fake.largest < 2_750_000, "bytes of a request"
         assert size(tmp_path) < 25_000_000

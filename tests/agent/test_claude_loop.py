@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from aar_agent.claude import loop as loop_module
 from aar_agent.claude import supervisor as supervisor_module
 from aar_agent.claude.errors import ProviderAway, ProviderRefused
 from aar_agent.claude.tools import science
@@ -238,6 +239,16 @@ def test_does_not_wait_for_a_good_moment_for_ever(tmp_path):
     with world(tmp_path, script(BASH % "true" + "    input_tokens: 190000\n", BASH % "true")) as here:
         here.run()
         assert "summary" in kinds(here)
+
+
+def test_a_history_grows_heavy_without_tokens(tmp_path, monkeypatch):
+    """The provider clears old results and counts them no more; they are sent all the same."""
+    monkeypatch.setattr(loop_module, "sizes", lambda model: loop_module.Sizes(weight=40_000))
+    turn = BASH % "seq 1 3000" + "    input_tokens: 100\n"
+    with world(tmp_path, script(turn * 5)) as here:
+        assert here.run() == "done"
+        assert kinds(here).count("summary") == 1
+        assert here.fake.largest < 100_000, "bytes, those of tools and brief among them"
 
 
 @pytest.mark.parametrize(("model", "summaries"), [("claude-haiku-5-5", 1), ("claude-opus-5-5", 0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,8 @@ class Conversation:
     messages: list[Message] = field(default_factory=list)
     open: dict[str, Block] = field(default_factory=dict)
     """Calls of the last answer that have no result yet, by id, in order."""
+    weight: int = 0
+    """Characters of the history as it is sent, about: results that the provider clears are sent all the same."""
     turns: int = 0
     finishes: int = 0
     """Times the researcher asked to be done."""
@@ -90,8 +93,9 @@ class Conversation:
 
     def _follow(self, record: Record) -> None:
         kind = record["kind"]
+        self.weight += len(json.dumps(record, ensure_ascii=False))
         if kind == "session":
-            self.messages, self.open = [], {}
+            self.messages, self.open, self.weight = [], {}, 0
         elif kind == "message":
             self.messages.append({"role": "user", "content": [text_block(record["text"])]})
         elif kind == "answer":
@@ -103,7 +107,7 @@ class Conversation:
         elif kind == "news":
             self.messages[-1]["content"].append(text_block(record["text"]))
         elif kind == "summary":
-            self.messages, self.open = [{"role": "assistant", "content": record["content"]}], {}
+            self.messages, self.open, self.weight = [{"role": "assistant", "content": record["content"]}], {}, 0
         elif kind == "end":
             self.ended = record["reason"]
 

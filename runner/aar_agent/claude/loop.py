@@ -33,14 +33,17 @@ Outcome = Literal["talked", "silent", "cut short", "refused", "too long", "no su
 
 @dataclass(frozen=True)
 class Sizes:
-    """When a history is made smaller, in tokens of the prompt."""
+    """When a history is made smaller; in tokens of the prompt where nothing else is said."""
 
     compact: int = 150_000
     clear: int = 100_000
     clear_at_least: int = 40_000
     keep: int = 12
+    weight: int = 2_000_000
+    """Characters of a history, beyond which it is made smaller as well: the provider counts no tokens of results that it
+    cleared, but each call sends and each record keeps them."""
     overdue: float = 1.25
-    """Above this multiple of `compact` one does not wait for a good moment."""
+    """Above this multiple of `compact` or `weight` one does not wait for a good moment."""
 
 
 SMALL = Sizes(compact=80_000, clear=60_000, clear_at_least=20_000)
@@ -149,9 +152,8 @@ class Loop:
             raise Stopped("Asked to stop; the turn is kept, and the next start goes on from it.")
 
     def _due(self, message: BetaMessage) -> bool:
-        size = prompt_tokens(message)
-        moment = self.turn.boundary or size >= self._sizes.overdue * self._sizes.compact
-        return size >= self._sizes.compact and moment
+        full = max(prompt_tokens(message) / self._sizes.compact, self.conversation.weight / self._sizes.weight)
+        return full >= (1 if self.turn.boundary else self._sizes.overdue)
 
     def _compacted(self, message: BetaMessage) -> Outcome | None:
         content = _content(message)
