@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 from kube.hubdouble import Hubs, serving
-from kube.plane import TOKEN, Plane, running
+from kube.inside import NO_NODE
+from kube.plane import Plane, lack_of_kubernetes, running
 from kube.world import ROOT, Api, Kubelet, until
 
 
@@ -23,15 +25,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    if not os.environ.get("KUBEBUILDER_ASSETS"):
-        pytest.skip("KUBEBUILDER_ASSETS does not name a folder with etcd, kube-apiserver and kube-controller-manager")
+    if "kubernetes" in os.environ.get("AAR_REQUIRE", "").split():
+        lack_of_kubernetes()
     with running(tmp_path_factory.mktemp("plane")) as plane:
         yield plane
 
 
 @pytest.fixture(scope="session")
 def api(plane: Plane) -> Api:
-    api = Api(plane.url, TOKEN)
+    api = plane.api()
     install_crds(api)
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "warm", "namespace": "default"}}
     api.create(quota | {"spec": {"hard": {"pods": "1"}}})
@@ -65,7 +67,7 @@ def kubelet(api: Api) -> Iterator[Kubelet]:
 
 
 @pytest.fixture
-def space(api: Api) -> Iterator[str]:
+def space(plane: Plane, api: Api) -> Iterator[str]:
     """A namespace of a user, and one for the operator beside it, by name + "-op"."""
     name = f"t{uuid.uuid4().hex[:8]}"
     for one in (name, f"{name}-op"):
@@ -77,6 +79,15 @@ def space(api: Api) -> Iterator[str]:
             api.delete(kind, name, one["metadata"]["name"])
     for one in api.list("Namespace", selector=f"aar.dev/campaign-namespace={name}"):
         api.delete("Namespace", None, one["metadata"]["name"])
+    for one in (name, f"{name}-op") if plane.lasting else ():
+        api.delete("Namespace", None, one)
+
+
+@pytest.fixture
+def kubernetes(plane: Plane) -> None:
+    """For what the double does not do."""
+    if not plane.real:
+        lack_of_kubernetes()
 
 
 @pytest.fixture
@@ -85,6 +96,7 @@ def environment(hubs: Hubs, space: str) -> dict[str, str]:
         "AAR_OPERATOR_NAMESPACE": f"{space}-op",
         "AAR_HUB_URL_TEMPLATE": hubs.url + "/{namespace}",
         "AAR_RELIST_SECONDS": "20",
+        "AAR_NODE_SELECTOR": json.dumps(NO_NODE),
     }
 
 

@@ -15,6 +15,9 @@ from aar_operator.hubs import HubError
 from aar_operator.reconcile import Reconciler
 from aar_operator.settings import Settings
 
+NO_NODE = {"aar.dev/node": "played-by-a-test"}
+"""nodeSelector of all pods: no node of a cluster takes what the test's kubelet plays."""
+
 
 class Killed(BaseException):
     """The process is gone; nobody catches that."""
@@ -61,7 +64,7 @@ class Inside:
         self, kubeconfig: object, space: str, hubs_url: str, faults: Faults | None = None, **settings: object
     ) -> None:
         self.kubeconfig, self.space, self.faults = str(kubeconfig), space, faults or Faults()
-        known = {"operator_namespace": f"{space}-op", "hub_url": hubs_url + "/{namespace}"}
+        known = {"operator_namespace": f"{space}-op", "hub_url": hubs_url + "/{namespace}", "node_selector": NO_NODE}
         self.settings = Settings(**(known | settings))  # type: ignore[arg-type]
 
     def live(self, enough: Callable[[], object], seconds: float = 60.0) -> bool:

@@ -1,6 +1,7 @@
-"""A control plane of its own for a test run: etcd, kube-apiserver and kube-controller-manager as processes, no node.
+"""The control plane of a test run: one of its own (etcd, kube-apiserver and kube-controller-manager as processes, no node) where
+KUBEBUILDER_ASSETS names their folder, else the cluster that KUBECONFIG names, else the double.
 
-Pods are never run: tests play the kubelet and write how a pod ended (`world.Kubelet`).
+Pods are never run: tests play the kubelet and write how a pod ended (`world.Kubelet`), and no pod fits a node that is there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,13 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
+
+import pytest
+import yaml
+from kube.apidouble.process import Double, kubeconfig
+from kube.world import Api
+from needs import lacking
 
 TOKEN = "test-admin"
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
@@ -27,7 +35,32 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Plane:
+class Plane(Protocol):
+    real: bool
+    """Whether it is Kubernetes."""
+    lasting: bool
+    """Whether it outlives the test run, so that nothing may be left in it."""
+    kubeconfig: Path
+
+    def api(self) -> Api:
+        """A client of an administrator."""
+
+    def kill_api(self) -> None:
+        """The API server is gone at once; `start_api` and `wait` bring it back."""
+
+    def start_api(self) -> None: ...
+
+    def wait(self) -> None: ...
+
+    def compact(self) -> None:
+        """Versions of the past can no longer be asked for."""
+
+
+class Processes:
+    """A control plane of its own."""
+
+    real, lasting = True, False
+
     def __init__(self, assets: Path, folder: Path) -> None:
         self.assets, self.folder = assets, folder
         self.etcd_port, self.peer_port, self.port = free_port(), free_port(), free_port()
@@ -40,19 +73,22 @@ class Plane:
         (self.folder / "tokens.csv").write_text(f'{TOKEN},admin,admin,"system:masters"\n')
         key = self.folder / "sa.key"
         subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
-        self.kubeconfig.write_text(json.dumps(self._config()))
-        client, peer = f"http://127.0.0.1:{self.etcd_port}", f"http://127.0.0.1:{self.peer_port}"
-        self.run(
-            "etcd", "--data-dir", self.folder / "etcd", "--unsafe-no-fsync", "--log-level=error",
-            f"--listen-client-urls={client}", f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}",
-            f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
-        )  # fmt: skip
+        self.kubeconfig.write_text(json.dumps(kubeconfig(self.url, TOKEN, **{"insecure-skip-tls-verify": True})))
+        self.start_etcd()
         self.start_api()
         self.wait()  # the controller manager gives up after 10 s
         self.run(
             "kube-controller-manager", f"--kubeconfig={self.kubeconfig}", "--leader-elect=false", "--secure-port=0",
             f"--service-account-private-key-file={key}", "--controllers=*,-nodeipam", "--concurrent-job-syncs=10",
             "--kube-api-qps=200", "--kube-api-burst=400",
+        )  # fmt: skip
+
+    def start_etcd(self) -> None:
+        client, peer = f"http://127.0.0.1:{self.etcd_port}", f"http://127.0.0.1:{self.peer_port}"
+        self.run(
+            "etcd", "--data-dir", self.folder / "etcd", "--unsafe-no-fsync", "--log-level=error",
+            f"--listen-client-urls={client}", f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
         )  # fmt: skip
 
     def start_api(self) -> None:
@@ -81,10 +117,23 @@ class Plane:
             time.sleep(0.1)
         raise AssertionError(f"the API server does not start: see {self.folder / 'kube-apiserver.log'}")
 
+    def api(self) -> Api:
+        return Api(self.url, TOKEN)
+
     def kill_api(self) -> None:
-        process = self.processes["kube-apiserver"]
+        self.kill("kube-apiserver")
+
+    def kill(self, program: str) -> None:
+        process = self.processes[program]
         process.kill()
         process.wait()
+
+    def compact(self) -> None:
+        """By etcd's JSON gateway."""
+        version = self.api().send("GET", "/api/v1/namespaces").json()["metadata"]["resourceVersion"]
+        asked = json.dumps({"revision": version, "physical": True}).encode()
+        url = f"http://127.0.0.1:{self.etcd_port}/v3/kv/compaction"
+        urllib.request.urlopen(urllib.request.Request(url, asked), timeout=30).close()
 
     def stop(self) -> None:
         for name in reversed(PROGRAMS):
@@ -94,23 +143,63 @@ class Plane:
                 process.wait()
         shutil.rmtree(self.folder / "etcd", ignore_errors=True)
 
-    def _config(self) -> dict:
-        cluster = {"server": self.url, "insecure-skip-tls-verify": True}
-        return {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "test", "cluster": cluster}],
-            "users": [{"name": "admin", "user": {"token": TOKEN}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
-            "current-context": "test",
-        }
+
+class Given:
+    """The cluster of a kubeconfig."""
+
+    real, lasting = True, True
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.kubeconfig, self._folder = path, folder
+
+    def api(self) -> Api:
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        token = config["users"][0]["user"].get("token")
+        return (
+            Api(config["clusters"][0]["cluster"]["server"], token) if token else Api.of(self.kubeconfig, self._folder)
+        )
+
+    def kill_api(self) -> None:
+        pytest.skip("the cluster of KUBECONFIG is not this test run's to kill")
+
+    start_api = wait = compact = kill_api
 
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Plane]:
-    plane = Plane(Path(os.environ["KUBEBUILDER_ASSETS"]), folder)
+    """The best there is."""
+    if "KUBEBUILDER_ASSETS" not in os.environ and "KUBECONFIG" in os.environ:
+        yield Given(Path(os.environ["KUBECONFIG"]), folder)
+        return
+    own = started(folder) if "KUBEBUILDER_ASSETS" in os.environ else doubled(folder)
+    with own as plane:
+        yield plane
+
+
+def lack_of_kubernetes() -> None:
+    """Skip or fail where only the double is there."""
+    if not {"KUBEBUILDER_ASSETS", "KUBECONFIG"} & os.environ.keys():
+        lacking(
+            "kubernetes",
+            "neither KUBEBUILDER_ASSETS (a folder with etcd, kube-apiserver and kube-controller-manager) nor KUBECONFIG is set.",
+        )
+
+
+@contextlib.contextmanager
+def started(folder: Path) -> Iterator[Plane]:
+    plane = Processes(Path(os.environ["KUBEBUILDER_ASSETS"]), folder)
     try:
         plane.start()
         yield plane
     finally:
         plane.stop()
+
+
+@contextlib.contextmanager
+def doubled(folder: Path) -> Iterator[Plane]:
+    double = Double(folder)
+    double.start()
+    try:
+        yield double
+    finally:
+        double.stop()

@@ -6,6 +6,9 @@ import pytest
 from kube import world
 from kube.world import Api
 
+pytestmark = pytest.mark.usefixtures("kubernetes")
+"""Rules in CEL, columns and OpenAPI are the API server's own."""
+
 CASES = {
     "long name": (world.campaign("n", "a" * 41), "metadata.name must be at most 40 characters"),
     "name with a dot": (world.campaign("n", "a.b"), "metadata.name must be an RFC 1035 label"),
