@@ -55,6 +55,8 @@ class OneHub:
     """Experiment -> verdict, reason, message."""
     part: str = "r0"
     spend: Spend = field(default_factory=Spend)
+    purse_empty: bool = False
+    failed: str = ""
     down: bool = False
 
     def ask_for(self, name: str, spec: dict) -> None:
@@ -70,6 +72,8 @@ class OneHub:
             verified=self.verified,
             researchers_finished=self.finished,
             spend=self.spend,
+            purse_empty=self.purse_empty,
+            failed=self.failed,
         )
 
     def admit(self, name: str, asked: AdmissionRequest) -> AdmissionAnswer:
@@ -80,8 +84,8 @@ class OneHub:
         return AdmissionAnswer(
             verdict="admitted",
             seeds=tuple(range(asked.spec.seeds)),
-            fetch_token="fetch-token",
-            post_token="post-token",
+            fetch_token=f"fetch-{name}",
+            post_token=f"post-{name}",
             part=self.part,
         )
 

@@ -142,32 +142,3 @@ def test_open_walls(plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space:
     assert inside.live(lambda: next(rounds, None) is None, 60)
     assert api.get("Job", part(found, "r0"), "researcher") is None
     assert phase(campaign(api, space)) == "Preparing"
-
-
-def test_suspended_campaign_stops_and_goes_on(api: Api, inside: Inside, space: str) -> None:
-    found = begin(api, space)
-    assert inside.live(lambda: api.get("Job", part(found, "r0"), "researcher"), 120)
-    uid = api.get("Job", part(found, "r0"), "researcher")["metadata"]["uid"]
-    for wanted, seen in ((True, "Suspended"), (False, "Researching")):
-        assert api.patch("ResearchCampaign", space, "c", {"spec": {"suspend": wanted}}).is_success
-        assert inside.live(lambda seen=seen: phase(campaign(api, space)) == seen, 60)
-        job = lambda: api.get("Job", part(found, "r0"), "researcher")  # noqa: E731
-        assert inside.live(lambda wanted=wanted, job=job: job()["spec"].get("suspend", False) is wanted, 60)
-        assert job()["metadata"]["uid"] == uid
-
-
-@pytest.mark.parametrize("when", ["Preparing", "Researching", "Complete"])
-def test_deleted_in_each_phase_leaves_nothing(api: Api, hubs: Hubs, inside: Inside, space: str, when: str) -> None:
-    found = begin(api, space)
-    hub = hubs.of(part(found, "hub"))
-    hub.prepared = when != "Preparing"
-    api.create(world.experiment(space))
-    if when == "Complete":
-        assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Complete", 120)
-        hub.finished = ("r0",)
-    assert inside.live(lambda: phase(campaign(api, space)) == when, 120)
-    api.delete("ResearchCampaign", space, "c")
-    assert inside.live(lambda: campaign(api, space) == {}, 180)
-    assert api.list("Experiment", space) == []
-    marks = f"{labels.CAMPAIGN_UID}={found['metadata']['uid']}"
-    assert api.list("Namespace", selector=marks) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import Coroutine
@@ -80,9 +81,9 @@ class Double:
 
     async def _end(self) -> None:
         """A mistake of a controller is a failure of the run, not a silence."""
-        if self._controllers.done():
-            self._controllers.result()
         self._controllers.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._controllers
 
 
 def kubeconfig(url: str, token: str, **cluster: object) -> dict:
