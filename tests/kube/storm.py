@@ -57,7 +57,7 @@ class Storm:
         self._client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False, limit=0))
         app = web.Application(client_max_size=2**24)
         app.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner

@@ -45,7 +45,7 @@ class Double:
 
     def kill_api(self) -> None:
         """Every connection breaks, and nobody listens any more; what was stored is kept."""
-        self._do(self._runner.cleanup())
+        self._do(self._hush())
 
     def start_api(self) -> None:
         self._do(self._listen())
@@ -58,7 +58,7 @@ class Double:
         self._loop.call_soon_threadsafe(self._store.compact)
 
     def stop(self) -> None:
-        self._do(self._runner.cleanup())
+        self._do(self._hush())
         self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
@@ -74,10 +74,14 @@ class Double:
         await self._listen()
 
     async def _listen(self) -> None:
-        self._runner = web.AppRunner(self._http.app(), access_log=None, shutdown_timeout=0)
+        self._runner = web.AppRunner(self._http.app(), access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True).start()
         self._port = int(self._runner.addresses[0][1])
+
+    async def _hush(self) -> None:
+        self._http.hang_up()
+        await self._runner.cleanup()
 
     async def _end(self) -> None:
         """A mistake of a controller is a failure of the run, not a silence."""

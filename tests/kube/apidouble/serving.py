@@ -36,13 +36,18 @@ class Http:
     def __init__(self, store: Store, token: str) -> None:
         self._store, self._token = store, token
         self._pages: dict[str, tuple[int, list[dict]]] = {}
-        self._streams: set[asyncio.Queue[Change]] = set()
+        self._streams: set[asyncio.Queue[Change | None]] = set()
         store.listeners.append(self._tell)
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=MANY)
         app.router.add_route("*", "/{path:.*}", self._answer)
         return app
+
+    def hang_up(self) -> None:
+        """Every watch ends."""
+        for stream in self._streams:
+            stream.put_nowait(None)
 
     def _tell(self, change: Change) -> None:
         for stream in self._streams:
@@ -136,7 +141,7 @@ class Http:
 
     async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        stream: asyncio.Queue[Change] = asyncio.Queue()
+        stream: asyncio.Queue[Change | None] = asyncio.Queue()
         self._streams.add(stream)
         try:
             first = self._first(request.query, target)
@@ -169,7 +174,7 @@ class Http:
         return [event for event in told if event is not None]
 
     async def _stream(
-        self, request: web.Request, response: web.StreamResponse, target: Target, stream: asyncio.Queue[Change]
+        self, request: web.Request, response: web.StreamResponse, target: Target, stream: asyncio.Queue[Change | None]
     ) -> None:
         loop, query = asyncio.get_running_loop(), request.query
         end = loop.time() + float(query.get("timeoutSeconds", WATCH_SECONDS))
@@ -180,6 +185,8 @@ class Http:
                 if query.get("allowWatchBookmarks") == "true":
                     await _send(response, _bookmark(target.kind, self._store.version))
                 continue
+            if change is None:
+                return
             event = _event(change, target, query.get("labelSelector", ""))
             if event is not None:
                 await _send(response, event)

@@ -1,0 +1,5 @@
+"""A researcher that does nothing but be there."""
+
+import signal
+
+signal.pause()
