@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from helm.charttools import only, render
+from needs import lacking
 
 ALIVE = 'up{job="aar-system/aar-operator"}'
 ON = ("--set", "metrics.prometheusRule.enabled=true")
@@ -69,7 +70,7 @@ CASES = {
 def promtool() -> str:
     found = shutil.which("promtool")
     if found is None:
-        pytest.skip("promtool is not on PATH: install the Debian package prometheus")
+        lacking("prometheus", "promtool is not on PATH: install the Debian package prometheus")
     return found
 
 

@@ -18,6 +18,7 @@ from aar_hub.pages import chart, render
 from aar_hub.store import tables
 from hub import pagesworld
 from hub.pagesworld import BIDI, IMAGE, OPERATOR, SCRIPT
+from needs import lacking
 
 BROWSER_PATIENCE = 30
 """Seconds a browser may take for one step on a busy machine; a bound on a hang."""
@@ -367,7 +368,7 @@ def test_what_is_invisible_is_written_out(text: str, shown: str) -> None:
 def browser(tmp_path: Path) -> Iterator[Any]:
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed: apt-get install chromium chromium-driver")
+        lacking("browser", "chromium and chromedriver are not installed: apt-get install chromium chromium-driver")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 

@@ -15,6 +15,7 @@ from kube import world
 from kube.conftest import install_crds
 from kube.hubdouble import Hubs
 from kube.world import Api, condition, part, phase, until
+from needs import lacking
 
 QUEUE = "cluster-queue"
 
@@ -22,7 +23,7 @@ QUEUE = "cluster-queue"
 @pytest.fixture(scope="module")
 def kubeconfig() -> Path:
     if not os.environ.get("KUBECONFIG"):
-        pytest.skip("KUBECONFIG does not name a cluster with Kueue")
+        lacking("kueue", "KUBECONFIG does not name a cluster with Kueue.")
     return Path(os.environ["KUBECONFIG"])
 
 
@@ -30,7 +31,7 @@ def kubeconfig() -> Path:
 def queued(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Api:
     api = Api.of(kubeconfig, tmp_path_factory.mktemp("client"))
     if api.get("ClusterQueue", None, QUEUE) is None:
-        pytest.skip(f"the cluster of KUBECONFIG has no ClusterQueue {QUEUE!r}")
+        lacking("kueue", f"the cluster of KUBECONFIG has no ClusterQueue {QUEUE!r}.")
     install_crds(api)
     return api
 
@@ -79,6 +80,48 @@ def test_queued_suspended_and_run(queued: Api, hubs: Hubs, where: str) -> None:
     queued.patch("Experiment", where, "e", {"spec": {"desiredState": "Active"}})
     until("it is scored", lambda: phase(see()) == "Complete", about=lambda: see().get("status"))
     assert condition(see(), "QuotaReserved")[0] == "True"
+
+
+def holding(api: Api, space: str) -> list[str]:
+    """Jobs whose Workloads hold quota now."""
+    found = []
+    for one in api.list("Workload", space):
+        told = {c["type"] for c in one.get("status", {}).get("conditions") or [] if c["status"] == "True"}
+        if "QuotaReserved" in told and "Finished" not in told:
+            found.append(one["metadata"]["ownerReferences"][0]["name"])
+    return found
+
+
+def test_a_quota_smaller_than_the_demand(queued: Api, hubs: Hubs, where: str) -> None:
+    """Three experiments of 3 cores each and a quota of 4: one runs after another, and those that wait say for what."""
+    found = queued.create(world.campaign(where)).json()
+    until("it researches", lambda: phase(queued.get("ResearchCampaign", where, "c")) == "Researching")
+    groups = queued.get("ClusterQueue", None, QUEUE)["spec"]["resourceGroups"]
+    cpu = next(one for one in groups[0]["flavors"][0]["resources"] if one["name"] == "cpu")
+    before, cpu["nominalQuota"] = cpu["nominalQuota"], "4"
+    assert queued.patch("ClusterQueue", None, QUEUE, {"spec": {"resourceGroups": groups}}).is_success
+    names = ("e", "f", "g")
+    held: list[list[str]] = []
+    waits: set[str] = set()
+
+    def over() -> bool:
+        held.append(holding(queued, part(found, "r0")))
+        every = {one["metadata"]["name"]: one for one in queued.list("Experiment", where)}
+        for one in every.values():
+            status, reason, message = condition(one, "QuotaReserved")
+            if (phase(one), status, reason) == ("Queued", "False", "WaitingForQuota"):
+                waits.add(message)
+        return [phase(every.get(name)) for name in names] == ["Complete"] * 3
+
+    try:
+        for name in names:
+            queued.create(world.experiment(where, name, resources={"cpu": "3"}))
+        until("all are scored", over, about=lambda: (held[-1], waits))
+    finally:
+        cpu["nominalQuota"] = before
+        assert queued.patch("ClusterQueue", None, QUEUE, {"spec": {"resourceGroups": groups}}).is_success
+    assert max(map(len, held)) == 1, held
+    assert any("insufficient unused quota for cpu" in message for message in waits), waits
 
 
 def test_a_queue_that_is_not_there(queued: Api, where: str) -> None:

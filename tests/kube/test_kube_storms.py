@@ -14,10 +14,8 @@ from kube.world import Api, Kubelet, OperatorProcess, part, phase, until
 ASKED = {"campaignRef": "c", "method": {"builtin": "hard-labels"}, "submittedBy": {"researcher": "r0", "key": "1"}}
 RARE_LISTS = {"AAR_RELIST_SECONDS": "3600"}
 WEATHERS: dict[str, tuple[Weather, tuple[str, ...], dict[str, str]]] = {
-    "429, 500, 503 and 504": (Weather(every=6), ("429", "500", "503", "504"), {}),
-    "409": (Weather(conflict_every=3), ("409",), {}),
-    "watches that break": (Weather(watch_seconds=0.7), ("cut",), RARE_LISTS),
-    "watches that are too late": (Weather(watch_seconds=0.7, gone_every=3), ("cut", "410"), RARE_LISTS),
+    "requests that fail": (Weather(every=6, conflict_every=5), ("409", "429", "500", "503", "504"), {}),
+    "watches that break or are too late": (Weather(watch_seconds=0.7, gone_every=3), ("cut", "410"), RARE_LISTS),
 }
 
 
