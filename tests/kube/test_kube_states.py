@@ -160,6 +160,24 @@ def test_suspended_before_it_began_makes_no_job(home: Home) -> None:
     assert home.job("idle") is None
 
 
+def test_suspended_while_it_waits_for_money(home: Home) -> None:
+    waits_for_money(home, "patient")
+    home.patch("patient", {"desiredState": "Suspended"})
+    home.until(lambda: condition(home.experiment("patient"), "Suspended")[0] == "True")
+    del home.hub.refuse["patient"]
+    home.patch("patient", {"desiredState": "Active"})
+    home.until(lambda: phase(home.experiment("patient")) == "Complete")
+
+
+def test_suspended_after_its_end_is_as_it_was(home: Home) -> None:
+    ends_well(home, "late-rest")
+    home.patch("late-rest", {"desiredState": "Suspended"})
+    rounds = iter(range(5))
+    home.until(lambda: next(rounds, None) is None)
+    assert phase(home.experiment("late-rest")) == "Complete"
+    assert condition(home.experiment("late-rest"), "Suspended") == ("", "", "")
+
+
 def test_cancelled_while_it_runs(home: Home) -> None:
     home.start("cancelled")
     home.patch("cancelled", {"desiredState": "Cancelled"})
@@ -180,20 +198,41 @@ def ends_well(home: Home, name: str) -> None:
     )
 
 
+def rests(home: Home, name: str) -> None:
+    home.start(name)
+    home.patch(name, {"desiredState": "Suspended"})
+    home.until(lambda: condition(home.experiment(name), "Suspended")[0] == "True" and not home.pods(name))
+
+
+def fails(home: Home, name: str) -> None:
+    home.codes[name] = 42
+    home.api.create(world.experiment(home.space, name))
+    home.until(lambda: phase(home.experiment(name)) == "Failed")
+
+
+def is_cancelled(home: Home, name: str) -> None:
+    home.start(name)
+    home.patch(name, {"desiredState": "Cancelled"})
+    home.until(lambda: phase(home.experiment(name)) == "Cancelled" and home.job(name) is None)
+
+
 @pytest.mark.parametrize(
     ("name", "before"),
     [
         ("d-queued", waits_for_money),
         ("d-running", lambda home, name: home.start(name)),
+        ("d-suspended", rests),
         ("d-complete", ends_well),
+        ("d-failed", fails),
+        ("d-cancelled", is_cancelled),
     ],
-    ids=["queued", "running", "complete"],
+    ids=["queued", "running", "suspended", "complete", "failed", "cancelled"],
 )
 def test_deleted_in_each_phase(home: Home, name: str, before: Callable[[Home, str], None]) -> None:
     before(home, name)
     home.api.delete("Experiment", home.space, name)
     home.until(lambda: home.experiment(name) == {})
-    if name == "d-running":
+    if name in ("d-running", "d-suspended"):
         assert home.hub.settled[name][-1].outcome == "cancelled"
         home.until(lambda: home.job(name) is None)
 
@@ -275,6 +314,19 @@ def test_drift_is_healed(home: Home, case: str) -> None:
 def test_what_is_deleted_is_made_again(home: Home, kind: str, name: str) -> None:
     home.api.delete(kind, part(home.found, "verify"), name)
     home.until(lambda: home.api.get(kind, part(home.found, "verify"), name))
+
+
+def test_a_namespace_deleted_by_hand_is_made_again(home: Home) -> None:
+    name = part(home.found, "verify")
+    uid = home.api.get("Namespace", None, name)["metadata"]["uid"]
+    home.api.delete("Namespace", None, name)
+
+    def again() -> bool:
+        now = home.api.get("Namespace", None, name)
+        return now is not None and now["metadata"]["uid"] != uid and home.api.get("NetworkPolicy", name, "deny-all")
+
+    home.until(again)
+    home.until(lambda: phase(home.api.get("ResearchCampaign", home.space, "c")) == "Researching")
 
 
 def test_hub_keeps_its_address(home: Home) -> None:
