@@ -80,7 +80,7 @@ class Double:
         self._port = int(self._runner.addresses[0][1])
 
     async def _hush(self) -> None:
-        self._http.hang_up()
+        self._http.watches.hang_up()
         await self._runner.cleanup()
 
     async def _end(self) -> None:

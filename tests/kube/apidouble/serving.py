@@ -1,57 +1,33 @@
-"""The store over HTTP: paths, verbs, content types, watches."""
+"""The store over HTTP: paths, verbs, content types, pages of lists."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
 from aiohttp import web
 from kube.apidouble import merging
-from kube.apidouble.kinds import Kind
-from kube.apidouble.labels import matches
+from kube.apidouble.discovery import discovery
 from kube.apidouble.refusal import Refused, expired, no_route
-from kube.apidouble.store import Change, Store
+from kube.apidouble.store import Store
+from kube.apidouble.watching import Target, Watches
 
 APPLY, MERGE = "application/apply-patch+yaml", "application/merge-patch+json"
-WATCH_SECONDS = 1800.0
-BOOKMARK_SECONDS = 10.0
 MANY = 16 * 2**20
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a path is about."""
-
-    kind: Kind
-    namespace: str
-    name: str
-    part: str
 
 
 class Http:
     def __init__(self, store: Store, token: str) -> None:
         self._store, self._token = store, token
         self._pages: dict[str, tuple[int, list[dict]]] = {}
-        self._streams: set[asyncio.Queue[Change | None]] = set()
-        store.listeners.append(self._tell)
+        self.watches = Watches(store)
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=MANY)
         app.router.add_route("*", "/{path:.*}", self._answer)
         return app
-
-    def hang_up(self) -> None:
-        """Every watch ends."""
-        for stream in self._streams:
-            stream.put_nowait(None)
-
-    def _tell(self, change: Change) -> None:
-        for stream in self._streams:
-            stream.put_nowait(change)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -63,7 +39,7 @@ class Http:
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
         steps = request.path.strip("/").split("/")
-        found = self._discovery(steps)
+        found = discovery(list(self._store.kinds), steps)
         if found is not None:
             return web.json_response(found)
         target, query = self._target(steps), request.query
@@ -71,7 +47,7 @@ class Http:
             raise Refused(400, "BadRequest", "This double knows no dry runs and no field selectors.")
         if request.method == "GET" and not target.name:
             if query.get("watch") in ("true", "1"):
-                return await self._watch(request, target)
+                return await self.watches.serve(request, target)
             return web.json_response(self._list(target, query))
         if request.method == "GET":
             return web.json_response(self._store.get(target.kind, target.namespace, target.name))
@@ -138,118 +114,6 @@ class Http:
             "metadata": meta,
             "items": items,
         }
-
-    async def _watch(self, request: web.Request, target: Target) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        stream: asyncio.Queue[Change | None] = asyncio.Queue()
-        self._streams.add(stream)
-        try:
-            first = self._first(request.query, target)
-            await response.prepare(request)
-            for event in first:
-                await _send(response, event)
-            if not first or first[-1]["type"] != "ERROR":
-                await self._stream(request, response, target, stream)
-        except ConnectionError:
-            pass
-        finally:
-            self._streams.discard(stream)
-        return response
-
-    def _first(self, query: Any, target: Target) -> list[dict]:
-        """Events of what is there or what was missed."""
-        asked = query.get("resourceVersion", "")
-        selector = query.get("labelSelector", "")
-        if asked in ("", "0") or query.get("sendInitialEvents") == "true":
-            there = self._store.list(target.kind, target.namespace, selector)
-            end = _bookmark(target.kind, self._store.version, {"k8s.io/initial-events-end": "true"})
-            return [{"type": "ADDED", "object": one} for one in there] + (
-                [end] if query.get("sendInitialEvents") == "true" else []
-            )
-        try:
-            missed = list(self._store.since(int(asked)))
-        except Refused as refused:
-            return [{"type": "ERROR", "object": refused.body()}]
-        told = (_event(one, target, selector) for one in missed)
-        return [event for event in told if event is not None]
-
-    async def _stream(
-        self, request: web.Request, response: web.StreamResponse, target: Target, stream: asyncio.Queue[Change | None]
-    ) -> None:
-        loop, query = asyncio.get_running_loop(), request.query
-        end = loop.time() + float(query.get("timeoutSeconds", WATCH_SECONDS))
-        while (left := end - loop.time()) > 0:
-            try:
-                change = await asyncio.wait_for(stream.get(), min(left, BOOKMARK_SECONDS, max(left - 1, 0.05)))
-            except TimeoutError:
-                if query.get("allowWatchBookmarks") == "true":
-                    await _send(response, _bookmark(target.kind, self._store.version))
-                continue
-            if change is None:
-                return
-            event = _event(change, target, query.get("labelSelector", ""))
-            if event is not None:
-                await _send(response, event)
-
-    def _discovery(self, steps: list[str]) -> dict | None:
-        kinds = list(self._store.kinds)
-        if steps in (["version"], ["readyz"], ["healthz"], ["livez"]):
-            return {"major": "1", "minor": "36", "gitVersion": "v1.36.0-double"}
-        if steps == ["api"]:
-            return {"kind": "APIVersions", "versions": ["v1"]}
-        if steps == ["apis"]:
-            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(one) for one in _groups(kinds)]}
-        served = [one for one in kinds if _base(one) == steps]
-        if not served:
-            return None
-        resources = [entry for one in served for entry in _resources(one)]
-        head = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": served[0].api_version}
-        return {**head, "resources": resources}
-
-
-def _base(kind: Kind) -> list[str]:
-    return ["apis", kind.group, kind.version] if kind.group else ["api", kind.version]
-
-
-def _groups(kinds: list[Kind]) -> list[tuple[str, str]]:
-    return sorted({(one.group, one.version) for one in kinds if one.group})
-
-
-def _group(named: tuple[str, str]) -> dict:
-    version = {"groupVersion": "/".join(named), "version": named[1]}
-    return {"name": named[0], "versions": [version], "preferredVersion": version}
-
-
-def _resources(kind: Kind) -> list[dict]:
-    verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
-    one = {"name": kind.plural, "singularName": kind.name.lower(), "namespaced": kind.namespaced, "kind": kind.name}
-    status = {**one, "name": f"{kind.plural}/status", "verbs": ["get", "patch", "update"]}
-    return [{**one, "verbs": verbs}, *([status] if kind.status else [])]
-
-
-def _event(change: Change, target: Target, selector: str) -> dict | None:
-    """What a watch of some objects says of a change: those that begin or cease to match come and go."""
-    meta = change.last["metadata"]
-    if (change.kind.group, change.kind.plural) != (target.kind.group, target.kind.plural):
-        return None
-    if target.namespace and meta.get("namespace") != target.namespace:
-        return None
-    was = change.old is not None and matches(selector, change.old["metadata"].get("labels") or {})
-    now = change.new is not None and matches(selector, meta.get("labels") or {})
-    if not was and not now:
-        return None
-    kind = "MODIFIED" if was and now else "ADDED" if now else "DELETED"
-    return {"type": kind, "object": change.last}
-
-
-def _bookmark(kind: Kind, version: int, notes: dict[str, str] | None = None) -> dict:
-    meta: dict[str, Any] = {"resourceVersion": str(version), "creationTimestamp": None}
-    meta |= {"annotations": notes} if notes else {}
-    return {"type": "BOOKMARK", "object": {"apiVersion": kind.api_version, "kind": kind.name, "metadata": meta}}
-
-
-async def _send(response: web.StreamResponse, event: dict) -> None:
-    await response.write(json.dumps(event).encode() + b"\n")
 
 
 async def _body(request: web.Request) -> dict:
