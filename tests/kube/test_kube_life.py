@@ -76,8 +76,8 @@ def test_two_operators_and_the_leader_is_killed(
     with first as a, second as b:
         until("one leads", holder)
         leader, other = (a, b) if holder() == "a" else (b, a)
-        ready = httpx.get(f"http://127.0.0.1:{other.port()}/readyz", trust_env=False)
-        assert ready.status_code == 200
+        page = f"http://127.0.0.1:{other.port()}/readyz"
+        until("the other is warm", lambda: httpx.get(page, trust_env=False).status_code == 200)
         found, hub = begun(api, hubs, space)
         hub.ask_for("c-1", ASKED)
         until("the first one's Job", lambda: api.get("Job", part(found, "r0"), "c-1-1"))

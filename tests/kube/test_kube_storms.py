@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,32 @@ WEATHERS: dict[str, tuple[Weather, tuple[str, ...], dict[str, str]]] = {
     "requests that fail": (Weather(every=6, conflict_every=5), ("409", "429", "500", "503", "504"), {}),
     "watches that break or are too late": (Weather(watch_seconds=0.7, gone_every=3), ("cut", "410"), RARE_LISTS),
 }
+
+
+class Lives:
+    """An operator that is started again when it lost its lead, as Kubernetes does; any other end is a failure."""
+
+    def __init__(self, kubeconfig: Path, folder: Path, environment: dict[str, str]) -> None:
+        self._start = lambda: OperatorProcess(kubeconfig, folder, environment)
+        self.now = self._start()
+
+    def __enter__(self) -> Lives:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.now.process.poll() is None:
+            self.now.stop(signal.SIGKILL)
+
+    def on(self, enough: bool) -> bool:
+        """The same answer, once the operator was looked after."""
+        ended = self.now.process.poll()
+        if ended is not None:
+            assert ended == 1, self.now.log.read_text()[-3000:]
+            self.now = self._start()
+        return enough
+
+    def log(self) -> str:
+        return self.now.log.read_text()[-3000:]
 
 
 def researchers_run(pod: dict) -> int | None:
@@ -46,19 +73,18 @@ def test_storms(
     kubelet.ends = researchers_run
     with (
         blowing(api, weather, folder) as kubeconfig,
-        world.operator(kubeconfig, folder, environment | more) as process,
+        Lives(kubeconfig, folder, environment | more) as lives,
     ):
         found = api.create(world.campaign(space)).json()
         hub = hubs.of(part(found, "hub"))
         for number in range(1, 4):
             hub.ask_for(f"c-{number}", ASKED)
         api.create(world.experiment(space))
-        until("all are scored", lambda: done(api, space, 4), about=lambda: process.log.read_text()[-3000:])
+        until("all are scored", lambda: lives.on(done(api, space, 4)), about=lives.log)
         hub.finished = ("r0",)
-        until("the campaign ends", lambda: phase(api.get("ResearchCampaign", space, "c")) == "Complete")
+        until("the campaign ends", lambda: lives.on(phase(api.get("ResearchCampaign", space, "c")) == "Complete"))
         api.delete("ResearchCampaign", space, "c")
-        until("nothing is left", lambda: not api.get("ResearchCampaign", space, "c"))
-        assert process.process.poll() is None, "one life was enough"
+        until("nothing is left", lambda: lives.on(not api.get("ResearchCampaign", space, "c")))
     assert {word for word in seen if not weather.seen[word]} == set(), weather.seen
     twice = {name: count for name, count in weather.made.items() if count > 1 and "/events/" not in name}
     assert twice == {}
@@ -77,16 +103,7 @@ def test_etcd_and_the_api_server_are_killed(
     kubelet.ends = lambda pod: (
         None if pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] in ("researcher", *hold) else 0
     )
-    lives = [OperatorProcess(plane.kubeconfig, folder, environment)]
-
-    def scored() -> bool:
-        ended = lives[-1].process.poll()
-        if ended is not None:
-            assert ended == 1
-            lives.append(OperatorProcess(plane.kubeconfig, folder, environment))
-        return done(api, space, 2)
-
-    try:
+    with Lives(plane.kubeconfig, folder, environment) as lives:
         found = api.create(world.campaign(space)).json()
         hub = hubs.of(part(found, "hub"))
         hub.ask_for("c-1", ASKED)
@@ -100,11 +117,7 @@ def test_etcd_and_the_api_server_are_killed(
         plane.wait()
         assert api.get("Job", part(found, "r0"), "c-1-1")["metadata"]["uid"] == uid
         hold.clear()
-        until("both are scored", scored)
+        until("both are scored", lambda: lives.on(done(api, space, 2)), about=lives.log)
         assert [one.job_uid for one in hub.settled["c-1"]] == [uid] * len(hub.settled["c-1"])
         jobs = [one["metadata"]["name"] for one in api.list("Job", part(found, "r0")) if "-" in one["metadata"]["name"]]
         assert sorted(jobs) == ["c-1-1", "c-2-1"]
-    finally:
-        for one in lives:
-            if one.process.poll() is None:
-                one.stop()
