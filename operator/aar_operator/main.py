@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_kubernetes() -> int:
-    """Serve a cluster until SIGTERM; 0 then, 1 when the lead was lost, 2 or 3 when it could not begin."""
+    """Serve a cluster until SIGTERM; 0 then, 2 or 3 when it could not begin."""
     # Only here: kopf and the Kubernetes client take a second to import, and one machine needs neither.
     from aar_operator.handlers import serve
 

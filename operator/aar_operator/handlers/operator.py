@@ -14,7 +14,7 @@ from aar_api import labels
 from aar_operator.cluster import ClusterError, Manifest, Ref
 from aar_operator.cluster.client import Client
 from aar_operator.cluster.kubernetes import KubernetesCluster
-from aar_operator.cluster.lease import Lease
+from aar_operator.cluster.lease import Lease, LeaseLost
 from aar_operator.handlers.pages import Pages
 from aar_operator.handlers.watching import Watching
 from aar_operator.handlers.workers import Workers
@@ -39,23 +39,19 @@ class Operator:
     def __init__(self, settings: Settings, client: Client, metrics: Metrics) -> None:
         self._settings, self._metrics = settings, metrics
         self.cluster = KubernetesCluster(client, with_queues=bool(settings.cluster_queue))
-        self._queue = WorkQueue()
         self._reconciler = Reconciler(self.cluster, settings)
-        self._workers = Workers(self._queue, self._reconciler, metrics)
+        self._hold_nothing()
         self._lease = Lease(client, settings.operator_namespace, settings.operator_identity)
         self._watching = Watching(self.cluster.kept, self._saw)
         self._pages = Pages(metrics, self._healthy, self._ready)
         self._listed = 0.0
         self._timed: set[str] = set()
+        self.cluster.listen(self._changed)
         metrics.phases(self._campaigns, self._experiments)
         metrics.depth.set_function(lambda: self._queue.depth)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work whenever this replica leads, until `stop`.
-
-        Raises:
-            LeaseLost: another replica may lead; the process has to end.
-        """
+        """Work whenever this replica leads, until `stop`."""
         port = await self._pages.start(self._settings.metrics_port)
         log.info("Metrics and health are at port %d.", port)
         stopping = asyncio.create_task(stop.wait())
@@ -73,24 +69,41 @@ class Operator:
         self._watching.start()
         listing = asyncio.create_task(self._list_again())
         try:
-            await self._lease.acquire()
-            self._metrics.leader.set(1)
-            self.cluster.listen(self._changed)
-            self._add_all()
-            self._workers.start(self._settings.workers)
-            await self._lease.keep()
+            while True:
+                await self._term()
         finally:
             listing.cancel()
 
+    async def _term(self) -> None:
+        """Wait for the lead and work until it is lost, as it is when the API server is away; then what was under way is dropped."""
+        await self._lease.acquire()
+        self._metrics.leader.set(1)
+        self._leading = True
+        self._add_all()
+        self._workers.start(self._settings.workers)
+        try:
+            await self._lease.keep()
+        except LeaseLost as error:
+            log.warning("%s", error)
+        self._metrics.leader.set(0)
+        await self._workers.stop()
+        self._hold_nothing()
+        await self._fill()  # watches tell nothing of what was deleted while they were broken
+
+    def _hold_nothing(self) -> None:
+        """As before the first term: whoever is at work notes what is to be looked at, and begins with everything."""
+        self._leading = False
+        self._queue = WorkQueue()
+        self._workers = Workers(self._queue, self._reconciler, self._metrics)
+
     async def _end(self, leading: asyncio.Task[None]) -> None:
         """Let what is under way end, then let another replica begin."""
-        lost = leading.done()
-        if not lost:
-            await self._workers.drain()
+        await self._workers.drain()
         await self._workers.stop()
+        led, self._leading = self._leading, False
         leading.cancel()
         await asyncio.gather(leading, return_exceptions=True)
-        if not lost:
+        if led:
             await self._lease.release()
         self._metrics.leader.set(0)
         await self._watching.stop()
@@ -129,7 +142,7 @@ class Operator:
             self._changed(Ref.of(job), job)
 
     def _changed(self, ref: Ref, manifest: Manifest) -> None:
-        concerned = self._concerned(ref, manifest)
+        concerned = self._concerned(ref, manifest) if self._leading else None
         if concerned is not None:
             self._queue.add(concerned)
 

@@ -13,13 +13,12 @@ from aar_operator import logs
 from aar_operator import settings as settings_module
 from aar_operator.cluster import ClusterError
 from aar_operator.cluster.client import Client
-from aar_operator.cluster.lease import LeaseLost
 from aar_operator.handlers.operator import Operator
 from aar_operator.metrics import Metrics
 from aar_operator.settings import Settings
 
 log = logging.getLogger(__name__)
-EXIT_STOPPED, EXIT_LOST, EXIT_INPUT, EXIT_ENVIRONMENT = 0, 1, 2, 3
+EXIT_STOPPED, EXIT_INPUT, EXIT_ENVIRONMENT = 0, 2, 3
 
 
 def main() -> int:
@@ -32,9 +31,6 @@ def main() -> int:
     logs.configure(settings.log_level, settings.log_format)
     try:
         asyncio.run(_serve(settings))
-    except LeaseLost as error:
-        log.error("%s", error)
-        return EXIT_LOST
     except ClusterError as error:
         log.error("%s", error)
         return EXIT_ENVIRONMENT

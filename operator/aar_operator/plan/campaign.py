@@ -32,7 +32,7 @@ def plan_campaign(
     if campaign.metadata.deletion_timestamp is not None:
         return plan_deletion(campaign, seen, now, settings)
     if campaign.status.phase in FINISHED and not _reconsidered(campaign):
-        return Plan(delete=_researcher_jobs(campaign, seen))
+        return _over(campaign, seen, now, settings)
     if not is_true(campaign.status.conditions, CampaignCondition.ACCEPTED):
         if seen.over_quota:
             return _no_room(campaign, Reason.QUOTA_EXCEEDED, seen.over_quota, now)
@@ -53,6 +53,15 @@ def _reconsidered(campaign: ResearchCampaign) -> bool:
     """A refused campaign whose spec was changed since gets another chance."""
     refused = any(c.type == CampaignCondition.ACCEPTED and c.status == "False" for c in campaign.status.conditions)
     return refused and campaign.status.observed_generation != campaign.metadata.generation
+
+
+def _over(campaign: ResearchCampaign, seen: CampaignSeen, now: datetime, settings: Settings) -> Plan:
+    """What still runs ends; the campaign goes when its time is over, but not on one machine, where it is its folder."""
+    left = None if settings.one_machine else ending.seconds_kept(campaign, now)
+    if left is not None and left <= 0:
+        meta = campaign.metadata
+        return Plan(delete=(Target("ResearchCampaign", meta.namespace, meta.name),))
+    return Plan(delete=(*_researcher_jobs(campaign, seen), *_probe_jobs(campaign, seen)), requeue=left)
 
 
 def plan_deletion(campaign: ResearchCampaign, seen: CampaignSeen, now: datetime, settings: Settings) -> Plan:
@@ -213,6 +222,15 @@ def _researcher_jobs(campaign: ResearchCampaign, seen: CampaignSeen) -> tuple[Ta
         Target("Job", part_namespace(campaign, part), researcher.NAME)
         for part, s in seen.researchers.items()
         if s in ("active", "suspended")
+    )
+
+
+def _probe_jobs(campaign: ResearchCampaign, seen: CampaignSeen) -> tuple[Target, ...]:
+    """Probes that would go on trying."""
+    return tuple(
+        Target("Job", part_namespace(campaign, part), isolation.PROBE)
+        for part, probe in seen.probes.items()
+        if probe.state in ("active", "suspended")
     )
 
 

@@ -45,3 +45,11 @@ def deadline_passed(campaign: ResearchCampaign, now: datetime) -> bool:
     if limit is None or start is None:
         return False
     return (now - datetime.fromisoformat(start)).total_seconds() >= limit
+
+
+def seconds_kept(campaign: ResearchCampaign, now: datetime) -> float | None:
+    """How much longer a campaign that is over stays, 0 or less if it has to go; none if it stays until somebody deletes it."""
+    ttl, end = campaign.spec.ttl_seconds_after_finished, campaign.status.completion_time
+    if ttl is None or end is None:
+        return None
+    return ttl - (now - datetime.fromisoformat(end)).total_seconds()

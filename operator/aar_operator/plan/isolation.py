@@ -13,6 +13,8 @@ from aar_operator.manifests.common import part_namespace
 from aar_operator.plan.model import CampaignSeen, Manifest
 from aar_operator.settings import Settings
 
+PROBE = isolation.NAME
+"""Name of the Job in each part."""
 ONE_MACHINE = "On one machine researchers and experiments are ordinary processes: nothing isolates them."
 
 

@@ -1,0 +1,56 @@
+"""A campaign that is over: what of it still runs ends, and it stays for as long as it asked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aar_api.names import namespace
+from aar_operator.plan.campaign import plan_campaign
+from aar_operator.plan.model import CampaignSeen, Probe, ResearcherState
+from aar_operator.settings import Settings
+from plan.test_plan_limits import campaign
+
+NOW = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
+ENDED = "2026-03-04T11:59:00Z"
+OWN = ("ResearchCampaign", "n", "x")
+CLUSTER, MACHINE = Settings(), Settings(one_machine=True)
+KEPT: dict[str, tuple[str, int | None, Settings, list[tuple[str, str, str]], float | None]] = {
+    "for ever": ("Complete", None, CLUSTER, [], None),
+    "for another minute": ("Complete", 120, CLUSTER, [], 60.0),
+    "no longer": ("Complete", 60, CLUSTER, [OWN], None),
+    "not at all": ("Complete", 0, CLUSTER, [OWN], None),
+    "one that failed goes too": ("Failed", 60, CLUSTER, [OWN], None),
+    "on one machine it is its folder": ("Complete", 0, MACHINE, [], None),
+}
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_kept(case: str) -> None:
+    phase, ttl, settings, deleted, again = KEPT[case]
+    spec: dict[str, Any] = {} if ttl is None else {"ttlSecondsAfterFinished": ttl}
+    one = campaign("x", status={"phase": phase, "completionTime": ENDED}, **spec)
+    plan = plan_campaign(one, CampaignSeen(), "t", NOW, settings)
+    assert [(target.kind, target.namespace, target.name) for target in plan.delete] == deleted
+    assert plan.requeue == again
+    assert not plan.apply
+
+
+def test_one_that_goes_on_is_never_too_old() -> None:
+    one = campaign("x", ttlSecondsAfterFinished=0, status={"phase": "Verifying", "completionTime": None})
+    assert not plan_campaign(one, CampaignSeen(), "t", NOW, CLUSTER).delete
+
+
+STATES: dict[ResearcherState, bool] = {"active": True, "suspended": True, "succeeded": False, "failed": False}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_what_still_runs_of_one_that_failed_ends(state: ResearcherState) -> None:
+    """A probe whose campaign failed would else try again until it is deleted."""
+    seen = CampaignSeen(probes={"verify": Probe(state)}, researchers={"r0": state})
+    one = campaign("x", status={"phase": "Failed", "completionTime": ENDED})
+    deleted = plan_campaign(one, seen, "t", NOW, CLUSTER).delete
+    spaces = {part: namespace("x", "x", part) for part in ("verify", "r0")}
+    wanted = {("Job", spaces["verify"], "isolation"), ("Job", spaces["r0"], "researcher")}
+    assert {(target.kind, target.namespace, target.name) for target in deleted} == (wanted if STATES[state] else set())
