@@ -13,6 +13,8 @@ from aar_api.wire import IndexOutcome
 from aar_operator.plan.model import JobView, Probe, ResearcherState
 
 INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
+INDEX_TRIES = ("batch.kubernetes.io/job-index-failure-count", "batch.kubernetes.io/job-index-ignored-failure-count")
+"""How many pods of its index went before a pod, written on it by the Job controller: those that count and those that don't."""
 INDEX_FAILED = ("FailedIndexes", "BackoffLimitExceeded")
 SHELL_SIGNAL = 128
 STATUSES = ("initContainerStatuses", "containerStatuses")
@@ -34,7 +36,7 @@ def job_view(
             succeeded=index in done,
             reason="" if index in done or not failed else _reason(ending, own),
             message="" if index in done or not failed else _message(ending, own),
-            seconds=sum(seconds(pod, now) for pod in own),
+            seconds=sum(seconds(pod, now) for pod in own) + unseen_seconds(job, index, own, now),
         )
         for index in range(job["spec"].get("completions", 1))
         for own in [[pod for pod in pods if pod["metadata"].get("labels", {}).get(INDEX_LABEL) == str(index)]]
@@ -166,3 +168,40 @@ def seconds(pod: dict[str, Any], now: datetime) -> float:
     disrupted = [c for c in status.get("conditions") or [] if c["type"] == "DisruptionTarget"]
     ends = _ends(pod) + [epoch(c["lastTransitionTime"]) for c in disrupted if c.get("lastTransitionTime")]
     return max(0.0, max(ends, default=start) - start)
+
+
+def unseen_seconds(job: dict[str, Any], index: int, pods: list[dict[str, Any]], now: datetime) -> float:
+    """Seconds that are owed for pods of an index that nobody saw end, as when every replica of the operator was away.
+
+    All the time from the Job's start to the index's newest pod, or to its end if no pod is left, that no known pod accounts for,
+    waiting for a node included: pods of an index follow one another, so it was no more.
+    """
+    status = job.get("status", {})
+    ran = parse_indexes(status.get("completedIndexes", "")) | parse_indexes(status.get("failedIndexes", ""))
+    dated = [pod for pod in pods if pod["metadata"].get("creationTimestamp")]
+    newest = max(dated, key=_age, default=None)
+    if newest is not None and len(pods) <= _tries(newest):
+        end = newest["metadata"]["creationTimestamp"]
+    elif not pods and index in ran:
+        end = _over(job)
+    else:
+        return 0.0
+    if not end or not status.get("startTime"):
+        return 0.0
+    known = sum(seconds(pod, now) for pod in pods if pod is not newest)
+    return max(0.0, epoch(end) - epoch(status["startTime"]) - known)
+
+
+def _over(job: dict[str, Any]) -> str:
+    """When a Job ended; empty while it goes on."""
+    conditions = job.get("status", {}).get("conditions", [])
+    ends = [
+        c["lastTransitionTime"] for c in conditions if c["type"] in ("Complete", "Failed") and c["status"] == "True"
+    ]
+    return str(next(iter(ends), ""))
+
+
+def _tries(pod: dict[str, Any]) -> int:
+    """Pods of its index that were there before."""
+    told = pod["metadata"].get("annotations") or {}
+    return sum(int(told.get(name) or 0) for name in INDEX_TRIES)

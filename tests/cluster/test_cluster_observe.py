@@ -1,0 +1,49 @@
+"""What a Job and the pods that are left of it say about the seconds that are owed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aar_operator.cluster.observe import INDEX_LABEL, INDEX_TRIES, job_view
+
+NOW = datetime(2026, 3, 4, 12, 10, 0, tzinfo=UTC)
+COUNTED, IGNORED = INDEX_TRIES
+DONE = {"completedIndexes": "0", "conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-03-04T12:05:00Z"}]}  # fmt: skip
+LATE = {"conditions": [{"type": "Failed", "status": "True", "lastTransitionTime": "2026-03-04T12:05:00Z", "reason": "DeadlineExceeded"}]}  # fmt: skip
+
+
+def at(clock: str) -> str:
+    return f"2026-03-04T{clock}:00Z"
+
+
+def pod(made: str, start: str, end: str, **went_before: int) -> dict[str, Any]:
+    """A pod of index 0: when it was made, when it began and when it ended, hours and minutes."""
+    told = {COUNTED if name == "counted" else IGNORED: str(count) for name, count in went_before.items()}
+    ended = {"name": "post", "state": {"terminated": {"exitCode": 0, "finishedAt": at(end)}}} if end else None
+    meta = {"name": made, "creationTimestamp": at(made), "labels": {INDEX_LABEL: "0"}, "annotations": told}
+    status = {"phase": "Succeeded" if end else "Running", "startTime": at(start), "containerStatuses": [ended] if ended else []}  # fmt: skip
+    return {"metadata": meta, "status": status}
+
+
+CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], float]] = {
+    "one pod, all seen": ({}, [pod("12:00", "12:01", "12:04")], 180),
+    "one that runs": ({}, [pod("12:00", "12:01", "")], 540),
+    "two, both seen": ({}, [pod("12:00", "12:01", "12:02"), pod("12:03", "12:03", "12:04", ignored=1)], 120),
+    "an evicted one went unseen": ({}, [pod("12:03", "12:03", "12:04", ignored=1)], 180 + 60),
+    "one that failed went unseen": ({}, [pod("12:03", "12:03", "12:04", counted=1)], 180 + 60),
+    "one of two went unseen": (
+        {}, [pod("12:01", "12:01", "12:02", ignored=1), pod("12:04", "12:04", "12:05", ignored=2)], 60 + 180 + 60),
+    "none is left of one that succeeded": (DONE, [], 300),
+    "none was ever let in, until the time was over": (LATE, [], 0),
+    "none yet": ({}, [], 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_seconds(case: str) -> None:
+    status, pods, seconds = CASES[case]
+    meta = {"name": "e-1", "namespace": "n", "uid": "u"}
+    job = {"metadata": meta, "spec": {"completions": 1}, "status": {"startTime": at("12:00")} | status}
+    assert [one.seconds for one in job_view(job, pods, NOW).indexes] == [seconds]
