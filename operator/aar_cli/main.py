@@ -53,10 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     draw = _command(commands, "report", _report, "draw the report of a run again")
     draw.add_argument("dir", type=Path, help="directory of a run")
     double = _command(commands, "fake-llm", _fake_llm, "play a script to LLM researchers in place of a provider")
-    double.add_argument(
-        "--script", default="competent", help="a file, or one that is shipped: cheating, competent, lazy"
-    )
-    double.add_argument("--port", type=int, default=0, help="port on loopback; default a free one")
+    command.add_arguments(double)
     _command(commands, "methods", _methods, "list the methods the lab ships")
     _command(commands, "tasks", _tasks, "list the tasks the hub ships")
     return parser
@@ -96,7 +93,7 @@ def _report(options: argparse.Namespace, console: Console) -> int:
 
 
 def _fake_llm(options: argparse.Namespace, console: Console) -> int:
-    return command.serve(options.script, options.port, console)
+    return command.serve(options, console)
 
 
 def _methods(_: argparse.Namespace, console: Console) -> int:

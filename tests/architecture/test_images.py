@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"aar_api", "aar_operator", "aar_hub", "aar_cli", "aar_agent", "aar_lab"}
 IMAGES = {
-    "operator/Dockerfile": {"aar_api", "aar_operator", "aar_hub"},
+    "operator/Dockerfile": {"aar_api", "aar_operator", "aar_hub", "aar_cli"},
     "runner/agent.Dockerfile": {"aar_api", "aar_agent"},
     "runner/lab.Dockerfile": {"aar_api", "aar_lab"},
 }

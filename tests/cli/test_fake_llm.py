@@ -327,10 +327,11 @@ def test_port_in_use_is_said_plainly(double, capsys):
     assert "cannot be used" in capsys.readouterr().err
 
 
-def test_runs_as_a_command_until_it_is_told_to_stop():
-    with subprocess.Popen(
-        [sys.executable, "-m", "aar_cli.main", "fake-llm"], stdout=subprocess.PIPE, text=True
-    ) as child:
+@pytest.mark.parametrize(
+    "command", [["aar_cli.main", "fake-llm"], ["aar_cli.fake_llm", "--host", "0.0.0.0"]], ids=["aar", "in an image"]
+)
+def test_runs_as_a_command_until_it_is_told_to_stop(command):
+    with subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True) as child:
         line = child.stdout.readline()
         url = line.split()[0]
         with anthropic.Anthropic(api_key="k", base_url=url) as client:

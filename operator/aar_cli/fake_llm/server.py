@@ -174,20 +174,23 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
 
-def bind(fake: FakeLLM, port: int) -> ThreadingHTTPServer:
-    """A server on loopback that is not yet running; port 0 takes a free one."""
-    return _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"fake": fake}))
+LOOPBACK = "127.0.0.1"
+
+
+def bind(fake: FakeLLM, port: int, host: str = LOOPBACK) -> ThreadingHTTPServer:
+    """A server that is not yet running; port 0 takes a free one."""
+    return _Server((host, port), type("Handler", (_Handler,), {"fake": fake}))
 
 
 def url(server: ThreadingHTTPServer) -> str:
     """Its address."""
-    return f"http://127.0.0.1:{server.server_port}"
+    return f"http://{server.server_address[0]}:{server.server_port}"  # type: ignore[str-bytes-safe]
 
 
 @contextlib.contextmanager
-def serving(fake: FakeLLM, port: int = 0) -> Iterator[str]:
+def serving(fake: FakeLLM, port: int = 0, host: str = LOOPBACK) -> Iterator[str]:
     """The double's address, for as long as it is needed."""
-    with bind(fake, port) as server:
+    with bind(fake, port, host) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
