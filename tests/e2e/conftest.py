@@ -1,7 +1,9 @@
-"""One installation and one campaign for all tests here; both are left as a person would leave them: deleted, uninstalled."""
+"""One installation for all tests here, and the quickstart's campaign; both are left as a person would: deleted, uninstalled."""
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ import yaml
 from e2e.world import HERE, PATIENCE, World, found, until
 
 from helm import charttools
+
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
 
 
 @dataclass
@@ -40,6 +44,15 @@ class Campaign:
     def spaces(self) -> list[str]:
         selector = f"aar.dev/campaign={self.name},aar.dev/campaign-namespace={self.space}"
         return [one["metadata"]["name"] for one in self.world.get("namespaces", "-l", selector)["items"]]
+
+    def secret(self, part: str, name: str, key: str) -> str:
+        """A value of a Secret of a part."""
+        data = self.world.get("-n", self.part(part), "secret", name)["data"]
+        return base64.b64decode(data[key]).decode()
+
+    def experiments(self) -> list[dict[str, Any]]:
+        found = self.world.get("-n", self.space, "experiments")["items"]
+        return [one for one in found if one["spec"]["campaignRef"] == self.name]
 
     def about(self) -> str:
         pods = [self.world.kubectl("-n", one, "get", "pods") for one in self.spaces()]
@@ -77,12 +90,18 @@ def space(world: World) -> Iterator[str]:
     world.kubectl("delete", "namespace", name, "--wait=false")
 
 
-@pytest.fixture(scope="session")
-def campaign(world: World, space: str) -> Iterator[Campaign]:
-    """The small campaign, just applied."""
-    manifest = yaml.safe_load((HERE / "campaign.yaml").read_text())
-    world.kubectl("-n", space, "apply", "-f", str(HERE / "campaign.yaml"))
-    one = Campaign(world, space, manifest["metadata"]["name"])
+@contextlib.contextmanager
+def applied(world: World, space: str, *manifests: dict[str, Any]) -> Iterator[Campaign]:
+    """A campaign, just applied; deleted at the end, if nobody did before."""
+    world.kubectl("-n", space, "apply", "-f", "-", given=yaml.safe_dump_all(manifests))
+    one = Campaign(world, space, manifests[0]["metadata"]["name"])
     yield one
     world.kubectl("-n", space, "delete", "rcamp", one.name, "--ignore-not-found", "--wait=false")
     until("the campaign is gone", lambda: world.run("-n", space, "get", "rcamp", one.name).returncode, PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def campaign(world: World, space: str) -> Iterator[Campaign]:
+    """The quickstart's, as it is in the examples."""
+    with applied(world, space, yaml.safe_load(QUICKSTART.read_text())) as one:
+        yield one

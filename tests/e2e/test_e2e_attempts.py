@@ -1,12 +1,16 @@
-"""What a method finds when it tries to get out of a sandbox; each way is first seen to be open from a pod without our policies."""
+"""What code finds when it tries to get out of a sandbox; each way is first seen to be open from a pod without our policies."""
 
 from __future__ import annotations
 
 import json
 import os
+import threading
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from aar_agent.hub import Hub
+from aar_api.wire import SnapshotUpload, Submission
 from e2e.conftest import Campaign
 from e2e.escape import MARK
 from e2e.world import HERE, PATIENCE, World, until
@@ -28,6 +32,8 @@ ATTEMPTS = (
     "root",
     "user namespace",
 )
+OWN_TOKEN = "2 found"
+"""By a researcher in its own pod: that of the pod's first process and of the attempt itself, both its own."""
 NOT_OPEN = {
     "another researcher's pod": "the policies of that researcher's sandbox keep strangers out too",
     "operator's port of the hub": "the policy of the hub keeps strangers out too",
@@ -99,23 +105,76 @@ def from_the_open(world: World, space: str, targets: dict[str, str]) -> dict[str
     return told(world.kubectl("-n", space, "logs", "open"))
 
 
-@pytest.fixture(scope="module")
-def from_inside(world: World, space: str, campaign: Campaign, targets: dict[str, str]) -> dict[str, Any]:
-    """The attempts as a method of an Experiment that a person applied."""
-    method = {"inline": (HERE / "escape.py").read_text(), "config": {"targets": json.dumps(targets)}}
-    spec = {"campaignRef": campaign.name, "seeds": 1, "method": method, "resources": {"cpu": "250m", "memory": "1Gi"}}
+@dataclass(frozen=True)
+class Inside:
+    """What the attempts came to, from where, and as which Experiment."""
+
+    where: str
+    found: dict[str, dict[str, Any]]
+    experiment: str = ""
+
+
+def shell(world: World, space: str, campaign: Campaign, targets: dict[str, str]) -> Inside:
+    """As what an LLM researcher may run in its own pod."""
+    part = campaign.part("r0")
+    command = ["python", "-c", (HERE / "escape.py").read_text(), json.dumps(targets)]
+    return Inside(SHELL, told(world.kubectl("-n", part, "exec", "job/researcher", "--", *command)))
+
+
+def from_a_researcher(world: World, space: str, campaign: Campaign, targets: dict[str, str]) -> Inside:
+    """As a method that a researcher submits to the hub, by its own token."""
+    token = campaign.secret("r0", "researcher", "token")
+    with world.forwarded(campaign.part("hub"), "service/hub", 8080) as url:
+        hub = Hub(url, token, threading.Event(), patience=60)
+        source = (HERE / "escape.py").read_text()
+        digest = hub.upload(SnapshotUpload(files={"method.py": source})).digest
+        asked = Submission(key="escape", snapshot=digest, config={"targets": json.dumps(targets)})
+        name = hub.submit(asked).name
+        hub.close()
+    return Inside(RESEARCHER, _tried(world, space, campaign, name), name)
+
+
+def from_a_person(world: World, space: str, campaign: Campaign, targets: dict[str, str]) -> Inside:
+    """As the method of an Experiment that a person applied."""
+    method = {"inline": (HERE / "escape.py").read_text(), "config": {"targets": json.dumps(targets), "by": "a person"}}
+    resources = campaign.get()["spec"]["experiments"]["resources"]
+    spec = {"campaignRef": campaign.name, "seeds": 1, "method": method, "resources": resources}
     about = {"apiVersion": "aar.dev/v1alpha1", "kind": "Experiment"}
     world.apply({**about, "metadata": {"name": "escape", "namespace": space}, "spec": spec})
-    log = until("the method ran", lambda: _log(world, space, campaign), PATIENCE, campaign.about)
-    return told(log)
+    return Inside(PERSON, _tried(world, space, campaign, "escape"), "escape")
 
 
-def _log(world: World, space: str, campaign: Campaign) -> str:
-    experiment = world.get("-n", space, "experiment", "escape")
-    if experiment.get("status", {}).get("phase") not in ("Complete", "Failed"):
+SHELL, RESEARCHER, PERSON = "a researcher's pod", "a researcher's method", "a person's method"
+INSIDES = {SHELL: shell, RESEARCHER: from_a_researcher, PERSON: from_a_person}
+
+
+@pytest.fixture(scope="module", params=INSIDES)
+def inside(
+    request: pytest.FixtureRequest, world: World, space: str, campaign: Campaign, targets: dict[str, str]
+) -> Inside:
+    until("research began", lambda: campaign.phase() == "Researching", PATIENCE, campaign.about)
+    until("a researcher runs", lambda: _runs(world, campaign.part("r0")), PATIENCE, campaign.about)
+    print(f"\nfrom {request.param}:")
+    return INSIDES[request.param](world, space, campaign, targets)
+
+
+def _runs(world: World, part: str) -> bool:
+    pods = world.get("-n", part, "pods", "-l", "aar.dev/researcher=r0,batch.kubernetes.io/job-name=researcher")["items"]
+    return any(one["status"].get("phase") == "Running" for one in pods)
+
+
+def _tried(world: World, space: str, campaign: Campaign, name: str) -> dict[str, dict[str, Any]]:
+    return told(
+        until(f"the method of {name} ran", lambda: _log(world, space, campaign, name), PATIENCE, campaign.about)
+    )
+
+
+def _log(world: World, space: str, campaign: Campaign, name: str) -> str:
+    experiment = world.get("-n", space, "experiments", "--field-selector", f"metadata.name={name}")["items"]
+    if not experiment or experiment[0].get("status", {}).get("phase") not in ("Complete", "Failed"):
         return ""
     for part in campaign.spaces():
-        pods = world.get("-n", part, "pods", "-l", "aar.dev/experiment=escape")["items"]
+        pods = world.get("-n", part, "pods", "-l", f"aar.dev/experiment={name}")["items"]
         for pod in pods:
             return world.kubectl("-n", part, "logs", pod["metadata"]["name"], "-c", "train")
     raise AssertionError(f"no pod of the experiment is left: {experiment}")
@@ -139,15 +198,18 @@ def test_open_without_our_policies(from_the_open: dict[str, dict[str, Any]], att
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
-def test_closed_in_a_sandbox(from_inside: dict[str, dict[str, Any]], attempt: str) -> None:
+def test_closed_in_a_sandbox(inside: Inside, attempt: str) -> None:
     if attempt == "the internet" and not OUTSIDE:
         pytest.skip("AAR_E2E_OUTSIDE names no address outside the cluster that answers")
-    assert not from_inside[attempt]["worked"], from_inside[attempt]
+    if attempt == "credential" and inside.where == SHELL:
+        assert inside.found[attempt]["told"] == OWN_TOKEN
+        return
+    assert not inside.found[attempt]["worked"], inside.found[attempt]
 
 
-def test_the_network_of_the_sandbox_works(from_inside: dict[str, dict[str, Any]]) -> None:
+def test_the_network_of_the_sandbox_works(inside: Inside) -> None:
     """The one open way leads to the hub, which wants a token: everything else is closed, not broken."""
-    assert from_inside["sandboxes' port of the hub"]["told"].startswith("401")
+    assert inside.found["sandboxes' port of the hub"]["told"].startswith("401")
 
 
 @pytest.mark.parametrize(
@@ -157,9 +219,10 @@ def test_no_way_into_a_sandbox_or_the_hub(from_the_open: dict[str, dict[str, Any
     assert not from_the_open[attempt]["worked"], from_the_open[attempt]
 
 
-def test_the_attempts_are_found_by_an_audit(world: World, space: str, from_inside: dict[str, dict[str, Any]]) -> None:
-    audit = world.get("-n", space, "experiment", "escape")["status"]["audit"]
-    assert audit == "Suspect"
+def test_the_attempts_are_found_by_an_audit(world: World, space: str, inside: Inside) -> None:
+    if not inside.experiment:
+        pytest.skip("what runs in a researcher's own pod is no method")
+    assert world.get("-n", space, "experiment", inside.experiment)["status"]["audit"] == "Suspect"
 
 
 def test_a_pod_that_is_root_is_refused_in_a_sandbox(world: World, campaign: Campaign) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from decimal import Decimal
 
 import httpx
@@ -20,8 +19,7 @@ def test_sandboxes_are_probed_before_research(campaign: Campaign) -> None:
 def test_the_hub_serves_its_pages_to_who_has_a_token(world: World, campaign: Campaign) -> None:
     hub = campaign.part("hub")
     until("the hub serves", lambda: _settled(campaign, "Accepted"), PATIENCE, campaign.about)
-    secret = world.get("-n", hub, "secret", "hub")
-    bearer = {"Authorization": f"Bearer {base64.b64decode(secret['data']['operatorToken']).decode()}"}
+    bearer = {"Authorization": f"Bearer {campaign.secret('hub', 'hub', 'operatorToken')}"}
     with world.forwarded(hub, "service/hub", 8081) as url, httpx.Client(base_url=url, trust_env=False) as person:
         assert person.get("/").status_code == 401
         token = person.get("/v1/operator/tokens/viewer/ann", headers=bearer).json()["token"]
@@ -39,7 +37,7 @@ def test_it_completes_with_a_pgr(world: World, campaign: Campaign) -> None:
     assert Decimal(status["best"]["stderr"]) > 0
     assert 0 < Decimal(status["spend"]["totalUSD"]) <= Decimal("2.00")
     assert status["spend"]["reservedUSD"] == "0.00"
-    experiments = world.get("-n", campaign.space, "experiments")["items"]
+    experiments = campaign.experiments()
     ended = {one["spec"].get("purpose", "Exploration"): one["status"]["phase"] for one in experiments}
     assert {"Baseline", "Exploration", "Replication"} <= set(ended)
     assert set(ended.values()) == {"Complete"}, ended
