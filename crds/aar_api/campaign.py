@@ -58,7 +58,7 @@ class Researchers(Model):
     directions: tuple[Annotated[str, Field(max_length=2048)], ...] = Field(
         default=(), max_length=64, description="A short vague starting idea each, dealt out in turn."
     )
-    max_turns: int | None = Field(default=None, ge=1, le=100000, description="Turns of an LLM researcher.")
+    max_turns: int | None = Field(default=None, ge=1, le=100000, description="Most turns of an LLM researcher.")
     resources: Resources = Field(
         default=Resources(cpu="100m", memory="512Mi"), description="Compute of one researcher's pod; it has no GPU."
     )
@@ -149,10 +149,18 @@ class CampaignSpec(Model):
     suspend: bool = Field(default=False, description="Stop starting work and stop what runs; true to false resumes.")
     task: TaskRef = Field(description="What is researched; immutable.")
     objective: Objective = Field(default=Objective(), description="What is maximised; immutable.")
-    researchers: Researchers = Field(default=Researchers(), description="The team.")
-    experiments: Experiments = Field(default=Experiments(), description="Limits on what the team may run.")
-    budget: Budget = Field(description="Dollars.")
-    evaluation: Evaluation = Field(default=Evaluation(), description="Feedback and verification.")
+    researchers: Researchers = Field(
+        default=Researchers(), description="The team: automated researchers, each in a sandbox of its own."
+    )
+    experiments: Experiments = Field(
+        default=Experiments(), description="What the team may run, and how much of it at once."
+    )
+    budget: Budget = Field(
+        description="US dollars that the campaign may cost: spent plus reserved never exceeds a limit."
+    )
+    evaluation: Evaluation = Field(
+        default=Evaluation(), description="How much feedback researchers get, and how winners are verified."
+    )
     reference_lines: tuple[ReferenceLine, ...] = Field(
         default=(), max_length=16, description="Published figures drawn in every chart."
     )
@@ -161,7 +169,7 @@ class CampaignSpec(Model):
         min_length=1,
         max_length=63,
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        description="Kueue LocalQueue; immutable.",
+        description="Kueue LocalQueue of this namespace, whose ClusterQueue the experiments wait in; immutable.",
     )
     priority_class_name: str | None = Field(default=None, max_length=253, description="Priority class of the pods.")
     active_deadline_seconds: int | None = Field(

@@ -41,7 +41,11 @@ class Method(Model):
         default=None, description="The method's file itself, with `def train(lab)`."
     )
     config_map: ConfigMapKey | None = Field(default=None, description="A ConfigMap that holds the method's file.")
-    config: dict[str, Scalar] = Field(default_factory=dict, max_length=64, description="Hyper-parameters.")
+    config: dict[str, Scalar] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Hyper-parameters: a number, a text, true or false for each name.",
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -75,16 +79,23 @@ class ExperimentSpec(Model):
     submitted_by: SubmittedBy | None = Field(
         default=None, description="Who asked for it; only the operator may set it."
     )
-    method: Method = Field(description="What trains.")
+    method: Method = Field(description="What trains: exactly one of builtin, snapshot, inline and configMap.")
     task: TaskRef | None = Field(default=None, description="Another task than the campaign's; for transfer.")
-    seeds: int = Field(default=1, ge=1, le=MAX_SEEDS, description="How many; the hub draws which.")
-    control: Control | None = Field(default=None, description="Spoiled weak labels, for control runs.")
+    seeds: int = Field(default=1, ge=1, le=MAX_SEEDS, description="How many seeds; the hub draws which.")
+    control: Control | None = Field(
+        default=None, description="How the weak labels are spoiled; only the operator may set it."
+    )
     replicates: str | None = Field(default=None, max_length=63, description="Experiment whose method this runs again.")
     resources: Resources = Field(default=Resources(), description="Compute of one seed.")
     active_deadline_seconds: int | None = Field(
-        default=None, ge=10, le=604800, description="Wall-clock seconds; the campaign's if absent."
+        default=None,
+        ge=10,
+        le=604800,
+        description="Wall-clock seconds of its method; those of the campaign's experiments if absent.",
     )
-    desired_state: DesiredState = Field(default="Active", description="Cancelled is final.")
+    desired_state: DesiredState = Field(
+        default="Active", description="Suspended stops its Job until it is Active again; Cancelled is final."
+    )
     hypothesis: str = Field(default="", max_length=8192, description="What the submitter expects and why.")
 
 
@@ -139,7 +150,9 @@ class ExperimentStatus(Model):
     seeds: tuple[SeedOutcome, ...] = Field(default=(), max_length=MAX_SEEDS, description="Outcome of each seed.")
     cost: Cost = Field(default=Cost(), description="Money.")
     score: Score | None = Field(default=None, description="The score.")
-    audit: Literal["Pending", "Clean", "Suspect"] | None = Field(default=None, description="Verdict of the audits.")
+    audit: Literal["Pending", "Clean", "Suspect"] | None = Field(
+        default=None, description="Verdict of the audits: Suspect if one found something."
+    )
     conditions: tuple[Condition, ...] = Field(
         default=(),
         max_length=16,

@@ -15,6 +15,13 @@ from aar_api.experiment import ExperimentSpec, ExperimentStatus
 
 Schema = dict[str, Any]
 
+ABOUT = {
+    "ResearchCampaign": "A campaign of automated alignment research: a task with an objective score, a team of researchers, a budget in "
+    "US dollars. Its winners are run again on fresh seeds, with controls, before they count as confirmed.",
+    "Experiment": "A method on a campaign's task, with some seeds: submitted by a researcher or applied by a person, run as a Job in a "
+    "sandbox, scored by the campaign's hub.",
+}
+"""What `kubectl explain` says first."""
 HEADER = "# Generated from aar_api by `make crds`. Do not edit.\n"
 
 
@@ -155,6 +162,7 @@ def _name_rules(most: int) -> list[dict[str, str]]:
 def _crd(kind: str, plural: str, short: str, spec: Schema, status: Schema, columns: list[Schema], most: int) -> Schema:
     top = {
         "type": "object",
+        "description": ABOUT[kind],
         "required": ["spec"],
         "x-kubernetes-validations": _name_rules(most),
         "properties": {
@@ -210,6 +218,7 @@ def campaign_crd() -> Schema:
         _column("Running", ".status.experiments.running", "integer"),
         _column("Scored", ".status.experiments.scored", "integer"),
         _column("Best-PGR", ".status.best.pgr"),
+        _column("SE", ".status.best.stderr"),
         _column("Confirmed", ".status.best.confirmed", "boolean"),
         _column("Spent", ".status.spend.totalUSD"),
         _column("Budget", ".spec.budget.limitUSD"),

@@ -137,3 +137,36 @@ def test_queued_jobs_are_never_unsuspended_by_us(case: str) -> None:
     assert plan.experiment_status.phase == phase
     if case == "waits in the queue":
         assert "no quota left" in {c.message for c in plan.experiment_status.conditions}
+
+
+OPEN_HUB = Summary(opened=True, stage="preparing")
+TURNS: dict[str, tuple[str, Summary, dict[str, Any], list[str]]] = {
+    "accepted": ("Pending", OPEN_HUB, {}, ["Preparing"]),
+    "still prepares": ("Preparing", OPEN_HUB, {}, []),
+    "begins research": ("Preparing", Summary(opened=True, stage="researching"), {}, ["Researching"]),
+    "research is over": (
+        "Researching", Summary(opened=True, stage="researching", target_reached=True), {}, ["ResearchEnded"]),
+    "verifies": ("Researching", Summary(opened=True, stage="verifying"), {}, ["Verifying"]),
+    "suspended": ("Researching", Summary(opened=True, stage="researching"), {"suspend": True}, ["Suspended"]),
+    "goes on": ("Suspended", Summary(opened=True, stage="researching"), {}, ["Researching"]),
+    "over": ("Verifying", Summary(opened=True, stage="done"), {}, ["Complete"]),
+    "the hub is away": ("Researching", Summary(opened=False, stage="preparing"), {}, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TURNS)
+def test_turning_points_are_recorded_once(case: str) -> None:
+    phase, summary, spec, reasons = TURNS[case]
+    seen = CampaignSeen(
+        probes=dict.fromkeys(PARTS, BLOCKED),
+        sandbox_url="http://10.0.0.1:8080",
+        summary=summary,
+        operator_token="t",
+    )
+    plan = plan_campaign(
+        campaign("x", accepted=True, status={"phase": phase, "startTime": OLD}, **spec), seen, "t", NOW, Settings()
+    )
+    assert [note.reason for note in plan.notes] == reasons
+    if case == "the hub is away":
+        assert plan.campaign_status is not None
+        assert plan.campaign_status.phase == phase

@@ -25,10 +25,27 @@ WAIT_SECONDS = 15.0
 """How often a campaign without room looks whether there is some; the end of another tells it at once."""
 
 
+TURNS = {
+    "Preparing": "The campaign was accepted: weak labels, floor and ceiling are being made.",
+    "Researching": "Researchers are at work.",
+    "Verifying": "Winners are run again on fresh seeds.",
+    "Suspended": "The campaign is suspended.",
+}
+"""What is recorded as an Event when a phase begins; the ends have words of their own."""
+
+
 def plan_campaign(
     campaign: ResearchCampaign, seen: CampaignSeen, fresh_token: str, now: datetime, settings: Settings
 ) -> Plan:
     """The whole intent; `fresh_token` is used only where the hub has no token yet."""
+    plan = _plan(campaign, seen, fresh_token, now, settings)
+    phase = campaign.status.phase if plan.campaign_status is None else plan.campaign_status.phase
+    if phase == campaign.status.phase or phase not in TURNS:
+        return plan
+    return replace(plan, notes=(*plan.notes, Note("Normal", phase, TURNS[phase])))
+
+
+def _plan(campaign: ResearchCampaign, seen: CampaignSeen, fresh_token: str, now: datetime, settings: Settings) -> Plan:
     if campaign.metadata.deletion_timestamp is not None:
         return plan_deletion(campaign, seen, now, settings)
     if campaign.status.phase in FINISHED and not _reconsidered(campaign):
@@ -43,10 +60,16 @@ def plan_campaign(
     if seen.refusal is not None:
         return _refused(campaign, ground, status, seen.refusal.reason, seen.refusal.message, now)
     if seen.summary is None or not seen.summary.opened or seen.sandbox_url is None:
-        return replace(
-            ground, campaign_status=_ready(campaign, status, False, Reason.HUB_PENDING, "The hub is starting.", now)
-        )
+        return replace(ground, campaign_status=_no_hub(campaign, status, now))
     return _by_stage(campaign, seen, seen.summary, ground, status, now, settings)
+
+
+def _no_hub(campaign: ResearchCampaign, status: CampaignStatus, now: datetime) -> CampaignStatus:
+    """A hub that is away for a while sets nothing back."""
+    began = status.start_time is not None and campaign.status.phase not in FINISHED
+    message = "The hub does not answer; the campaign goes on when it does." if began else "The hub is starting."
+    phase = campaign.status.phase if began else "Pending"
+    return _ready(campaign, status, False, Reason.HUB_PENDING, message, now, phase)
 
 
 def _reconsidered(campaign: ResearchCampaign) -> bool:
