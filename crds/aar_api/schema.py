@@ -201,8 +201,9 @@ def _crd(kind: str, plural: str, short: str, spec: Schema, status: Schema, colum
     }
 
 
-def _column(name: str, path: str, kind: str = "string") -> Schema:
-    return {"name": name, "type": kind, "jsonPath": path}
+def _column(name: str, path: str, kind: str = "string", wide: bool = False) -> Schema:
+    """A column of `kubectl get`; a wide one shows with `-o wide` only."""
+    return {"name": name, "type": kind, "jsonPath": path} | ({"priority": 1} if wide else {})
 
 
 def campaign_crd() -> Schema:
@@ -242,6 +243,9 @@ def experiment_crd() -> Schema:
         _column("SE", ".status.score.stderr"),
         _column("Cost", ".status.cost.totalUSD"),
         _column("Audit", ".status.audit"),
+        _column("Seeds", ".spec.seeds", "integer", wide=True),
+        _column("Job", ".status.jobRef.name", wide=True),
+        _column("Hypothesis", ".spec.hypothesis", wide=True),
         _column("Age", ".metadata.creationTimestamp", "date"),
     ]
     status = _close(structural(ExperimentStatus))

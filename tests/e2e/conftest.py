@@ -17,7 +17,7 @@ from e2e.world import HERE, PATIENCE, World, found, until
 
 from helm import charttools
 
-QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @dataclass
@@ -103,5 +103,5 @@ def applied(world: World, space: str, *manifests: dict[str, Any]) -> Iterator[Ca
 @pytest.fixture(scope="session")
 def campaign(world: World, space: str) -> Iterator[Campaign]:
     """The quickstart's, as it is in the examples."""
-    with applied(world, space, yaml.safe_load(QUICKSTART.read_text())) as one:
+    with applied(world, space, yaml.safe_load((EXAMPLES / "quickstart.yaml").read_text())) as one:
         yield one

@@ -19,9 +19,10 @@ import yaml
 from helm import charttools
 
 HERE = Path(__file__).parent
+CHART = charttools.CHART
 SYSTEM = "aar-system"
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
-PATIENCE = 1800.0
+PATIENCE = 3000.0
 """Seconds for a whole campaign: machines that run this are shared and slow."""
 
 
@@ -63,7 +64,7 @@ class World:
         }
         settings = [word for name, text in chosen.items() for word in ("--set", f"{name}={text}")]
         # Not an upgrade: a release that somebody uses would be uninstalled at the end.
-        self.helm("install", "aar", str(charttools.CHART), *settings)
+        self.helm("install", "aar", str(CHART), *settings)
         self.kubectl("-n", SYSTEM, "rollout", "status", "deployment/aar", "--timeout=110s")
 
     @contextlib.contextmanager

@@ -175,3 +175,15 @@ def test_settled(view: ExperimentView, phase: str, reason: str) -> None:
     assert reason in {c.reason for c in status.conditions}
     assert (status.score is not None) is (view.score is not None)
     assert view.message in {"", *(c.message for c in status.conditions)}
+
+
+HELD = {
+    "type": "BudgetReserved", "status": "True", "reason": "Reserved", "message": "Money for it is held.",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}  # fmt: skip
+
+
+def test_money_is_not_said_to_be_held_after_it_was_settled() -> None:
+    status = after_settlement(experiment(status=RUNS | {"conditions": [HELD]}), SEEN, VIEW, NOW).experiment_status
+    assert status is not None
+    assert ("BudgetReserved", "False", "Settled") in [(c.type, c.status, c.reason) for c in status.conditions]

@@ -143,6 +143,9 @@ def after_settlement(experiment: Experiment, seen: ExperimentSeen, view: Experim
         )
     phase: Literal["Complete", "Failed", "Cancelled"]
     phase, verdicts = _ending(view)
+    if any(c.type == ExperimentCondition.BUDGET_RESERVED for c in experiment.status.conditions):
+        told = f"{view.cost_usd} USD were paid; what was held is free again."
+        verdicts += (Verdict(ExperimentCondition.BUDGET_RESERVED, False, Reason.SETTLED, told),)
     status = write(experiment, phase, now, *verdicts).model_copy(update=known)
     return Plan(experiment_status=status)
 
