@@ -12,7 +12,7 @@ from kube import world
 from kube.hubdouble import Hubs, OneHub
 from kube.inside import Faults, Inside
 from kube.plane import Plane
-from kube.world import Api, Kubelet, condition, ended, part, phase
+from kube.world import Api, Kubelet, condition, ended, part, phase, until
 
 
 @dataclass
@@ -116,6 +116,25 @@ def test_pod_that_was_removed_is_paid_for(home: Home) -> None:
     (outcome,) = home.hub.settled["removed"][-1].indexes
     assert outcome.succeeded
     assert outcome.seconds >= 2
+
+
+def test_pod_that_went_while_no_operator_lived_is_paid_for(home: Home) -> None:
+    """What the Job controller writes on the pod that follows is all that is left of it."""
+    home.start("unseen")
+    time.sleep(3)
+    gone = home.pods("unseen")
+    for one in gone:
+        home.api.delete("Pod", one["metadata"]["namespace"], one["metadata"]["name"])
+    old = {one["metadata"]["uid"] for one in gone}
+    home.hold.discard("unseen")
+    until("another pod ended", lambda: any(_other(one, old) for one in home.pods("unseen")))
+    home.until(lambda: phase(home.experiment("unseen")) == "Complete")
+    (outcome,) = home.hub.settled["unseen"][-1].indexes
+    assert outcome.seconds >= 2
+
+
+def _other(pod: dict, old: set[str]) -> bool:
+    return pod["metadata"]["uid"] not in old and pod["status"].get("phase") == "Succeeded"
 
 
 def test_job_runs_out_of_time(home: Home) -> None:
