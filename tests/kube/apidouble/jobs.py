@@ -13,6 +13,7 @@ from kube.apidouble.store import Store, stamp
 
 TRACKED = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"
+COUNTED, IGNORED = "batch.kubernetes.io/job-index-failure-count", "batch.kubernetes.io/job-index-ignored-failure-count"
 ENDED = ("Succeeded", "Failed")
 WORDS = {
     "BackoffLimitExceeded": "Job has reached the specified backoff limit",
@@ -28,6 +29,7 @@ class Jobs:
         self._store = store
         self._counted: dict[str, set[str]] = defaultdict(set)
         self._faults: dict[str, Counter[int]] = defaultdict(Counter)
+        self._failed: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
 
     def step(self) -> None:
         pods: dict[str, list[dict]] = defaultdict(list)
@@ -83,6 +85,7 @@ class Jobs:
                 status |= {"succeeded": status.get("succeeded", 0) + 1, "completedIndexes": runs(done)}
                 continue
             action, words = _rule(job, pod)
+            self._failed[uid][_index(pod), IGNORED if action == "Ignore" else COUNTED] += 1
             if action == "Ignore":
                 continue
             status["failed"] = status.get("failed", 0) + 1
@@ -122,10 +125,10 @@ class Jobs:
         if spec["completionMode"] != "Indexed":
             wanted = list(range(spec["completions"] - status.get("succeeded", 0)))
         room = spec["parallelism"] - len(live)
-        running = {_index(one) for one in live}
+        running, failed = {_index(one) for one in live}, self._failed[job["metadata"]["uid"]]
         for index in [one for one in wanted if one not in running][: max(0, room)]:
             try:
-                self._store.create(kinds.POD, job["metadata"]["namespace"], _pod(job, index))
+                self._store.create(kinds.POD, job["metadata"]["namespace"], _pod(job, index, failed))
             except Refused:  # a quota, a namespace that ends: tried again whenever something changes
                 break
             made += 1
@@ -212,11 +215,13 @@ def _rule(job: dict, pod: dict) -> tuple[str, str]:
     return "Count", ""
 
 
-def _pod(job: dict, index: int) -> dict:
+def _pod(job: dict, index: int, failed: Counter[tuple[int, str]]) -> dict:
     meta, template = job["metadata"], job["spec"]["template"]
     inside = template.get("metadata", {})
     indexed = job["spec"]["completionMode"] == "Indexed"
     marks = {INDEX: str(index)} if indexed else {}
+    before = {COUNTED: failed[index, COUNTED], IGNORED: failed[index, IGNORED]} if indexed else {}
+    told = {name: str(count) for name, count in before.items() if count or name == COUNTED}
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": meta["name"], "uid": meta["uid"]}
     name = f"{meta['name']}-{index}" if indexed else meta["name"]
     return {
@@ -224,7 +229,7 @@ def _pod(job: dict, index: int) -> dict:
             **inside,
             "name": f"{name}-{uuid.uuid4().hex[:5]}",
             "labels": {**inside.get("labels", {}), **marks},
-            "annotations": {**inside.get("annotations", {}), **marks},
+            "annotations": {**inside.get("annotations", {}), **marks, **told},
             "finalizers": [TRACKED],
             "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
         },
