@@ -125,7 +125,7 @@ def test_columns(api: Api, space: str) -> None:
     ("kind", "path", "words"),
     [
         ("ResearchCampaign", ("spec", "budget", "limitUSD"), "US dollars for the whole campaign."),
-        ("Experiment", ("spec", "seeds"), "How many; the hub draws which."),
+        ("Experiment", ("spec", "seeds"), "How many seeds; the hub draws which."),
     ],
     ids=["campaign", "experiment"],
 )
