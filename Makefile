@@ -16,7 +16,7 @@ IMAGE_TAG ?= dev
 IMAGE_FLAGS ?=
 IMAGE = $(IMAGE_TOOL) build $(IMAGE_FLAGS) --tag $(IMAGE_REGISTRY)/aar-$(1):$(IMAGE_TAG) --file $(2) $(3) .
 
-.PHONY: install demo test test-slow test-soak test-all check crds dashboards bench images e2e clean
+.PHONY: install demo test test-slow test-soak test-all check crds dashboards bench bench-operator images e2e clean
 
 install: $(VENV)/.installed
 
@@ -51,6 +51,11 @@ bench: install
 	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/agent.py
 	$(BIN)/python benchmarks/demo.py
+
+# On a fresh control plane with fake nodes, which KUBECONFIG names: benchmarks/README.md. PART: speed, memory --restart, campaigns.
+PART ?= speed
+bench-operator: install
+	$(BIN)/python benchmarks/operatorbench $(PART)
 
 check: install
 	$(BIN)/ruff format --check .

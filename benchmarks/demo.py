@@ -40,4 +40,4 @@ def main(environ: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main(os.environ)  # noqa: TID251  a benchmark has no settings
+    main(os.environ)

@@ -77,7 +77,6 @@ def _run(options: argparse.Namespace, voice: Voice) -> int:
     held = lock.hold(folder, voice.notice)
     try:
         logging.basicConfig(filename=folder / "operator.log", level=logging.INFO, format="%(asctime)s %(message)s")
-        logging.getLogger("httpx").setLevel(logging.WARNING)
         voice.notice(NO_SANDBOX)
         return asyncio.run(_drive(options, folder, objects, voice))
     finally:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aar_operator.cluster import Ref, intent
+from aar_operator.cluster import Ref, intent, kinds
 from aar_operator.cluster.cache import Cache
+from aar_operator.cluster.slim import slim
 
 REF = Ref("Job", "n", "a")
 
@@ -68,6 +69,16 @@ def test_everyone_is_told_of_what_changed_and_of_nothing_else() -> None:
     assert told == [("a", False), ("b", False), ("a", True)]
 
 
+def test_what_nobody_reads_is_no_news() -> None:
+    told: list[int] = []
+    cache = Cache(lambda ref, manifest: told.append(int(manifest["metadata"]["resourceVersion"])))
+    for version, used, hard in ((1, "0", "5"), (2, "1", "5"), (3, "1", "6")):
+        meta = {"name": "a", "namespace": "n", "resourceVersion": str(version)}
+        spec = {"hard": {"pods": hard}}
+        cache.put({"kind": "ResourceQuota", "metadata": meta, "spec": spec, "status": {"used": {"pods": used}}})
+    assert told == [1, 3]
+
+
 STANDS = {
     "the same": ({"a": 1}, {"a": 1}, True),
     "with more": ({"a": 1}, {"a": 1, "b": 2}, True),
@@ -103,3 +114,33 @@ def test_a_secret_is_sent_as_it_is_stored_and_marked() -> None:
     assert (sent["data"], "stringData" in sent) == ({"k": "dg=="}, False)
     other = intent.as_stored({**one, "stringData": {"k": "w"}})
     assert sent["metadata"]["annotations"] != other["metadata"]["annotations"]
+
+
+KEPT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "who manages a field": ({"kind": "Secret", "metadata": {"managedFields": [1]}}, {"kind": "Secret", "metadata": {}}),
+    "a pod's spec": ({"kind": "Pod", "metadata": {}, "spec": {"a": 1}, "status": {"b": 1}},
+                     {"kind": "Pod", "metadata": {}, "status": {"b": 1}}),
+    "a Job's template": ({"kind": "Job", "metadata": {}, "spec": {"suspend": True, "completions": 2, "template": {}}},
+                         {"kind": "Job", "metadata": {}, "spec": {"suspend": True, "completions": 2}}),
+    "all of what is applied": ({"kind": "Deployment", "metadata": {}, "spec": {"template": {}}},
+                               {"kind": "Deployment", "metadata": {}, "spec": {"template": {}}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_what_is_kept_of_an_object(case: str) -> None:
+    whole, wanted = KEPT[case]
+    assert slim(whole) == wanted
+
+
+def test_words_are_kept_once() -> None:
+    text = "not a word of this module "
+    one, other = (slim({"kind": "Experiment", "metadata": {}, "status": {"phase": text + "x"}}) for _ in range(2))
+    assert one["status"]["phase"] is other["status"]["phase"]
+
+
+def test_secrets_of_experiments_are_not_kept() -> None:
+    secrets = next(kind for kind in kinds.ALL if kind.name == "Secret")
+    assert secrets.selector == "app.kubernetes.io/managed-by=aar-operator,!aar.dev/experiment"
+    assert secrets.keeps({"metadata": {"labels": {"aar.dev/campaign": "c"}}})
+    assert not secrets.keeps({"metadata": {"labels": {"aar.dev/experiment": "e"}}})

@@ -45,6 +45,17 @@ PATIENCE = 120.0
 """Seconds until a test gives up waiting: machines that run tests are slow."""
 
 
+def way_in(kubeconfig: Path, folder: Path) -> tuple[str, ssl.SSLContext]:
+    """URL of the API server, and whom to trust and be, by the certificates of a kubeconfig; they are unpacked in the folder."""
+    config = yaml.safe_load(kubeconfig.read_text())
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    for name in ("client-certificate-data", "client-key-data"):
+        (folder / name).write_bytes(base64.b64decode(user[name]))
+    context.load_cert_chain(folder / "client-certificate-data", folder / "client-key-data")
+    return cluster["server"], context
+
+
 class Api:
     """Plain requests, as an administrator."""
 
@@ -55,14 +66,8 @@ class Api:
     @classmethod
     def of(cls, kubeconfig: Path, folder: Path) -> Api:
         """By the certificates of a kubeconfig."""
-        config = yaml.safe_load(kubeconfig.read_text())
-        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-        context = ssl.create_default_context(cadata=authority)
-        for name in ("client-certificate-data", "client-key-data"):
-            (folder / name).write_bytes(base64.b64decode(user[name]))
-        context.load_cert_chain(folder / "client-certificate-data", folder / "client-key-data")
-        return cls(cluster["server"], verify=context)
+        url, context = way_in(kubeconfig, folder)
+        return cls(url, verify=context)
 
     def send(self, method: str, path: str, **more: Any) -> httpx.Response:
         """A request; a server that is busy is asked again."""

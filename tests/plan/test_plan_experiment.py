@@ -187,3 +187,13 @@ def test_money_is_not_said_to_be_held_after_it_was_settled() -> None:
     status = after_settlement(experiment(status=RUNS | {"conditions": [HELD]}), SEEN, VIEW, NOW).experiment_status
     assert status is not None
     assert ("BudgetReserved", "False", "Settled") in [(c.type, c.status, c.reason) for c in status.conditions]
+
+
+def test_a_job_that_ended_before_anybody_saw_it_run_is_named() -> None:
+    seen = replace(SEEN, attempt=1, job=replace(JOB, created="2026-01-02T03:04:00Z"))
+    view = ExperimentView(name="e", purpose="Exploration", submitted_by="r0", task="chat", label="", state="failed")
+    status = after_settlement(experiment(), seen, view, NOW).experiment_status
+    assert status is not None
+    assert status.job_ref is not None
+    assert (status.job_ref.name, status.job_ref.uid) == ("e-1", "u-j")
+    assert (status.start_time, status.completion_time) == ("2026-01-02T03:04:00Z", "2026-01-02T03:04:05Z")

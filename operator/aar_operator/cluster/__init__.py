@@ -5,9 +5,8 @@ Law: a home of the cluster does what it is told. `Cluster` is all that reconcili
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from aar_api import labels
 from aar_api.errors import AarError
@@ -55,8 +54,7 @@ class Unavailable(ClusterError):
         self.after = after
 
 
-@dataclass(frozen=True, order=True)
-class Ref:
+class Ref(NamedTuple):
     """The name of an object; cluster-wide kinds have the namespace ''."""
 
     kind: str
@@ -114,6 +112,9 @@ class Cluster(Protocol):
 
     def watch(self) -> AsyncIterator[Ref]:
         """Names of objects as they change, the present ones first."""
+
+    def follow(self, kind: str, follower: Callable[[Ref, Manifest | None], None]) -> None:
+        """Have a function told of every object of a kind: at once of the present ones, then of each that changes, or with none goes."""
 
 
 OWNERS = (labels.CAMPAIGN_UID, labels.EXPERIMENT_UID)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from aar_api import labels
 
 from aar_operator.cluster import Manifest, Ref
+from aar_operator.cluster.slim import same, slim
 
 JOB_NAME = "batch.kubernetes.io/job-name"
 INDEXED = (labels.EXPERIMENT_UID, labels.EXPERIMENT, labels.CAMPAIGN_UID, labels.WORKLOAD_JOB, JOB_NAME)
@@ -47,21 +48,24 @@ class Cache:
             if namespace is not None:
                 refs = self._index.get((kind, "", namespace), ())
         objects = self._objects[kind]
-        found = ((ref, objects[ref]) for ref in refs if namespace is None or ref.namespace == namespace)
-        return [one for _, one in sorted(found, key=lambda pair: pair[0]) if _carries(one, marks)]
+        return [
+            objects[ref] for ref in sorted(refs) if namespace in (None, ref.namespace) and _carries(objects[ref], marks)
+        ]
 
     def put(self, manifest: Manifest) -> None:
-        """An object as a watch or an answer tells it; an older version than the known one is no news."""
+        """An object as a watch or an answer tells it; an older version than the known one is no news. What is read of it is kept."""
         ref, version = Ref.of(manifest), version_of(manifest)
         old = self.get(ref)
         if (old is not None and version_of(old) >= version) or self._graves.get(ref, -1) >= version:
             return
         if old is not None:
             self._forget(ref, old)
+        manifest = slim(manifest)
         self._objects[ref.kind][ref] = manifest
         for key in _keys(ref, manifest):
             self._index[key].add(ref)
-        self.changed(ref, manifest)
+        if old is None or not same(old, manifest):
+            self.changed(ref, manifest)
 
     def drop(self, manifest: Manifest) -> None:
         """An object that is gone, as it was last."""

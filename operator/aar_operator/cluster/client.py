@@ -51,6 +51,8 @@ PAGE = 500
 CONNECTIONS = 64
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
+Kept = Callable[[Manifest], Manifest]
+"""What of an object of a list is kept; thousands of whole ones at a time would take memory that is never given back."""
 Counted = Callable[[str, int, float], None]
 """Told of every answer: verb, code (0: none), seconds."""
 
@@ -80,6 +82,8 @@ class Client:
                 f"There is no way to a cluster ({error}): run this in a pod with a service account, or set KUBECONFIG."
             ) from error
         configuration.connection_pool_maxsize = CONNECTIONS
+        # Else the session would read ~/.netrc before each request, in a thread; a proxy is named by the kubeconfig.
+        configuration.client_session_kwargs = {"trust_env": False}
         configuration.retries = False  # retried here, where 429 and Retry-After are understood
         return cls(kubernetes_client.ApiClient(configuration), counted)
 
@@ -114,21 +118,23 @@ class Client:
             options["preconditions"] = {"uid": uid}
         return await self.call("DELETE", path, options)
 
-    async def items(self, path: str, selector: str = "") -> tuple[list[Manifest], int]:
-        """All objects of a collection and the version of the list; one that expires between two pages is begun again."""
+    async def items(self, path: str, selector: str = "", keep: Kept = dict) -> tuple[list[Manifest], int]:
+        """All objects of a collection, of each what is to be kept, and the version of the list; one that expires between two pages
+        is begun again.
+        """
         for _ in range(TRIES - 1):
             try:
-                return await self._pages(path, selector)
+                return await self._pages(path, selector, keep)
             except Expired:
                 continue
-        return await self._pages(path, selector)
+        return await self._pages(path, selector, keep)
 
-    async def _pages(self, path: str, selector: str) -> tuple[list[Manifest], int]:
+    async def _pages(self, path: str, selector: str, keep: Kept) -> tuple[list[Manifest], int]:
         found: list[Manifest] = []
         query: dict[str, str | int] = {"limit": PAGE} | ({"labelSelector": selector} if selector else {})
         while True:
             page = await self.get(path, **query)
-            found += page["items"]
+            found += map(keep, page["items"])
             more = page["metadata"].get("continue")
             if not more:
                 return found, int(page["metadata"]["resourceVersion"])

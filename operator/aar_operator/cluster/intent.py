@@ -14,15 +14,24 @@ from aar_operator.cluster import Manifest
 
 def as_stored(manifest: Manifest) -> Manifest:
     """A manifest as it is sent: with a digest of itself, and with the text of a Secret as the data that the server makes of it."""
-    mark = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
     meta = manifest["metadata"]
-    annotations = {**meta.get("annotations", {}), labels.APPLIED: mark}
+    annotations = {**meta.get("annotations", {}), labels.APPLIED: digest(manifest)}
     manifest = {**manifest, "metadata": {**meta, "annotations": annotations}}
     if "stringData" not in manifest:
         return manifest
     encoded = {key: base64.b64encode(text.encode()).decode() for key, text in manifest["stringData"].items()}
     rest = {key: value for key, value in manifest.items() if key != "stringData"}
     return {**rest, "data": {**manifest.get("data", {}), **encoded}}
+
+
+def digest(manifest: Manifest) -> str:
+    """Of a manifest or of a part of one."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def mark_of(manifest: Manifest) -> str:
+    """The digest that a manifest as it is sent carries."""
+    return str(manifest["metadata"]["annotations"][labels.APPLIED])
 
 
 def part_of(sent: Any, got: Any) -> Any:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from aar_api import labels
 
-from aar_operator.cluster import Ref
+from aar_operator.cluster import Manifest, Ref
 
 OURS = f"{labels.MANAGED_BY}={labels.FIELD_MANAGER}"
 KUEUE = "kueue.x-k8s.io/v1beta1"
@@ -23,13 +23,26 @@ class Kind:
     namespaced: bool = True
     kept: str = OURS
     """Which objects the cache holds: `all`, `none`, or those that a label selector finds (filtered by the server)."""
+    without: str = ""
+    """Label whose carriers the cache does not hold."""
     foreign: bool = False
     """Whether objects without our label are asked for too; the cache doesn't know these."""
 
     @property
     def selector(self) -> str:
         """Label selector of what is kept."""
-        return "" if self.kept in ("all", "none") else self.kept
+        return ",".join(
+            filter(None, ("" if self.kept in ("all", "none") else self.kept, self.without and f"!{self.without}"))
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Whether what the cache does not hold is not there."""
+        return self.kept != "none" and not self.foreign and not self.without
+
+    def keeps(self, manifest: Manifest) -> bool:
+        """Whether the cache holds such an object."""
+        return self.kept != "none" and self.without not in (manifest["metadata"].get("labels") or {})
 
     @property
     def group(self) -> str:
@@ -55,7 +68,8 @@ ALL = (
     Kind("ResourceQuota", "v1", "resourcequotas"),
     Kind("LimitRange", "v1", "limitranges"),
     Kind("ServiceAccount", "v1", "serviceaccounts"),
-    Kind("Secret", "v1", "secrets"),
+    # Those of experiments are as many as experiments, made once and never read again.
+    Kind("Secret", "v1", "secrets", without=labels.EXPERIMENT),
     Kind("Service", "v1", "services"),
     Kind("ConfigMap", "v1", "configmaps", foreign=True),
     Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims"),
@@ -69,8 +83,14 @@ QUEUES = (
     Kind("Workload", KUEUE, "workloads", kept=labels.WORKLOAD_JOB),
 )
 """Only where Kueue is configured."""
+
 EVENTS = Kind("Event", "events.k8s.io/v1", "events", kept="none")
 LEASES = Kind("Lease", "coordination.k8s.io/v1", "leases", kept="none")
+
+
+def kept(with_queues: bool) -> list[Kind]:
+    """Kinds that the cache holds and that have to be watched."""
+    return [kind for kind in (*ALL, *(QUEUES if with_queues else ())) if kind.kept != "none"]
 
 
 def path(kind: Kind, ref: Ref, part: str = "") -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from aar_api import labels
 
@@ -27,16 +28,18 @@ from aar_operator.cluster.client import Client
 from aar_operator.cluster.journal import Journal
 from aar_operator.cluster.kinds import Kind
 from aar_operator.cluster.remains import Remains
+from aar_operator.cluster.slim import slim
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Sent:
-    """What was applied last, and what the server made of it."""
+class _Sent(NamedTuple):
+    """What was applied last, and what the server made of it: digests, since whole objects would be kept twice."""
 
-    manifest: Manifest
-    held: Manifest
+    mark: str
+    held: str
+    version: str
+    """At which the object was last seen to hold it."""
 
 
 class KubernetesCluster:
@@ -49,6 +52,8 @@ class KubernetesCluster:
         self._sent: dict[Ref, _Sent] = {}
         self._remains = Remains()
         self._listeners: list[Callable[[Ref, Manifest], None]] = []
+        self._followers: list[Callable[[Ref, Manifest], None]] = []
+        self._own = False
         self.cache = Cache(self._changed)
 
     @property
@@ -59,7 +64,7 @@ class KubernetesCluster:
     # What feeds the cache.
 
     def listen(self, listener: Callable[[Ref, Manifest], None]) -> None:
-        """Have a function told of every object that changes or goes, with what is last known of it."""
+        """Have a function told of every object that changes or goes, with what is last known of it; not of statuses that we write."""
         self._listeners.append(listener)
 
     def saw(self, event: str | None, manifest: Manifest) -> None:
@@ -76,16 +81,16 @@ class KubernetesCluster:
             ClusterError: the lists could not be read.
         """
         for kind in self.kept:
-            items, version = await self._client.items(kind.path(), kind.selector)
-            # A list names the kind once, for all.
-            named = [{"apiVersion": kind.api_version, "kind": kind.name, **one} for one in items]
-            self.cache.replace(kind.name, named, version)
+            items, version = await self._client.items(kind.path(), kind.selector, partial(_named, kind))
+            self.cache.replace(kind.name, items, version)
 
     def _changed(self, ref: Ref, manifest: Manifest) -> None:
         if self.cache.get(ref) is None:
             self._sent.pop(ref, None)
             self._remains.note(self.cache, ref, manifest)
-        for listener in self._listeners:
+        for follower in self._followers:
+            follower(ref, manifest)
+        for listener in self._listeners if not self._own else ():
             listener(ref, manifest)
 
     # What reconciling uses.
@@ -115,13 +120,38 @@ class KubernetesCluster:
     async def apply(self, manifest: Manifest) -> Manifest:
         """See Cluster. Nothing is sent when the server still has what was last sent, by this process or, to the letter, by another."""
         wanted, ref = intent.as_stored(manifest), Ref.of(manifest)
-        last, known = self._sent.get(ref), self.cache.get(ref)
-        if known is not None and _holds(wanted, last, known):
+        known = self.cache.get(ref)
+        if known is None and not self._kinds[ref.kind].keeps(wanted):
+            known = await self._made(ref, wanted)
+        if known is not None and self._stands(ref, wanted, known):
             return known
         got = await self._client.apply(self._path(ref), wanted, labels.FIELD_MANAGER)
-        self._sent[ref] = _Sent(wanted, intent.part_of(wanted, got))
-        self.cache.put(got)
+        if self._keep(got):
+            self._remember(ref, wanted, got)
         return got
+
+    async def _made(self, ref: Ref, wanted: Manifest) -> Manifest | None:
+        """Of what the cache does not hold: the object, if it is there, made now if need be. It is hardly ever there."""
+        try:
+            path = self._kinds[ref.kind].path(ref.namespace)
+            return await self._client.create(path, wanted, fieldManager=labels.FIELD_MANAGER)
+        except Exists:
+            return await self._read(ref)
+
+    def _stands(self, ref: Ref, wanted: Manifest, known: Manifest) -> bool:
+        last = self._sent.get(ref)
+        if last is not None and last.mark == intent.mark_of(wanted) and last.version == _version(known):
+            return True
+        if last is None:
+            stands = intent.stands(wanted, known)
+        else:
+            stands = (last.mark, last.held) == (intent.mark_of(wanted), intent.digest(intent.part_of(wanted, known)))
+        if stands and self._kinds[ref.kind].keeps(known):
+            self._remember(ref, wanted, known)
+        return stands
+
+    def _remember(self, ref: Ref, wanted: Manifest, held: Manifest) -> None:
+        self._sent[ref] = _Sent(intent.mark_of(wanted), intent.digest(intent.part_of(wanted, held)), _version(held))
 
     async def create(self, manifest: Manifest) -> bool:
         """See Cluster."""
@@ -131,7 +161,7 @@ class KubernetesCluster:
             try:
                 path = self._kinds[ref.kind].path(ref.namespace)
                 wanted = intent.as_stored(manifest)
-                self.cache.put(await self._client.create(path, wanted, fieldManager=labels.FIELD_MANAGER))
+                self._keep(await self._client.create(path, wanted, fieldManager=labels.FIELD_MANAGER))
             except Exists:
                 there = await self._read(ref)
                 if there is None:
@@ -140,13 +170,15 @@ class KubernetesCluster:
                 return True
         if not same_owner(manifest, there):
             raise Foreign(foreign(manifest))
-        self.cache.put(there)
+        self._keep(there)
         return False
 
     async def merge(self, ref: Ref, patch: Manifest) -> None:
         """See Cluster. A patch of the finalizers, which are a list that others write too, holds only for the version that was read."""
         known = self.cache.get(ref)
-        if known is not None and intent.holds(known, patch):
+        # What the cache does not hold is asked for, or a process that ends after each write would write the same again and again.
+        there = await self._read(ref) if known is None and self._kinds[ref.kind].without else known
+        if there is not None and intent.holds(there, patch):
             return
         if known is not None and "finalizers" in patch.get("metadata", {}):
             version = {"resourceVersion": known["metadata"]["resourceVersion"]}
@@ -158,12 +190,12 @@ class KubernetesCluster:
         if "deletionTimestamp" in got["metadata"] and not got["metadata"].get("finalizers"):
             self.cache.drop(got)
         else:
-            self.cache.put(got)
+            self._keep(got)
 
     async def delete(self, ref: Ref, uid: str | None = None) -> None:
         """See Cluster. Nothing is sent for what is not there or is on its way out."""
         kind, known = self._kinds[ref.kind], self.cache.get(ref)
-        if kind.kept != "none" and not kind.foreign and known is None:
+        if kind.whole and known is None:
             return
         if known is not None and "deletionTimestamp" in known["metadata"]:
             return
@@ -175,7 +207,7 @@ class KubernetesCluster:
                 await self._refresh(ref, known)
             return
         if got.get("kind") == ref.kind and got["metadata"].get("deletionTimestamp"):
-            self.cache.put(got)
+            self._keep(got)
         elif known is not None:
             self.cache.drop(known)
 
@@ -187,7 +219,11 @@ class KubernetesCluster:
             got = await self._client.merge(self._path(ref, "status"), patch, fieldManager=labels.FIELD_MANAGER)
         except Missing as error:
             raise Conflict(f"{ref.kind} {ref.namespace}/{ref.name} is gone: read again.") from error
-        self.cache.put(got)
+        self._own = True
+        try:
+            self.cache.put(got)
+        finally:
+            self._own = False
 
     async def emit(self, about: Ref, kind: str, reason: str, message: str) -> None:
         """See Cluster. An event is a courtesy: one that cannot be recorded stops nothing."""
@@ -206,7 +242,7 @@ class KubernetesCluster:
         def tell(ref: Ref, manifest: Manifest) -> None:
             queue.put_nowait(ref)
 
-        self._listeners.append(tell)
+        self._followers.append(tell)
         try:
             for kind in self.kept:
                 for one in self.cache.find(kind.name, {}, None):
@@ -214,7 +250,25 @@ class KubernetesCluster:
             while True:
                 yield await queue.get()
         finally:
-            self._listeners.remove(tell)
+            self._followers.remove(tell)
+
+    def follow(self, kind: str, follower: Callable[[Ref, Manifest | None], None]) -> None:
+        """See Cluster."""
+
+        def tell(ref: Ref, manifest: Manifest) -> None:
+            if ref.kind == kind:
+                follower(ref, self.cache.get(ref))
+
+        for one in self.cache.find(kind, {}, None):
+            tell(Ref.of(one), one)
+        self._followers.append(tell)
+
+    def _keep(self, manifest: Manifest) -> bool:
+        """Whether it is one that the cache holds; then it does."""
+        keeps: bool = self._kinds[manifest["kind"]].keeps(manifest)
+        if keeps:
+            self.cache.put(manifest)
+        return keeps
 
     def _path(self, ref: Ref, part: str = "") -> str:
         return kinds.path(self._kinds[ref.kind], ref, part)
@@ -234,7 +288,10 @@ class KubernetesCluster:
             self.cache.put(there)
 
 
-def _holds(wanted: Manifest, last: _Sent | None, known: Manifest) -> bool:
-    if last is None:
-        return intent.stands(wanted, known)
-    return last.manifest == wanted and last.held == intent.part_of(wanted, known)
+def _named(kind: Kind, one: Manifest) -> Manifest:
+    """What is kept of an object of a list, which names the kind once, for all."""
+    return slim({"apiVersion": kind.api_version, "kind": kind.name, **one})
+
+
+def _version(manifest: Manifest) -> str:
+    return str(manifest["metadata"]["resourceVersion"])

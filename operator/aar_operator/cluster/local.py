@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ class LocalCluster:
         self._pods = Pods(self._store, folder, Node(cores, gpus), host_environment, self._host_port)
         self._fixed = dict(fixed_ports or {})
         self._watchers: list[asyncio.Queue[Ref]] = []
+        self._followers: list[tuple[str, Callable[[Ref, Manifest | None], None]]] = []
         self._due: asyncio.Queue[Ref] = asyncio.Queue()
         self._queued: set[Ref] = set()
         self._alive = folder / "alive"
@@ -125,6 +126,12 @@ class LocalCluster:
         finally:
             self._watchers.remove(queue)
 
+    def follow(self, kind: str, follower: Callable[[Ref, Manifest | None], None]) -> None:
+        """See Cluster."""
+        for one in self._store.find(kind):
+            follower(Ref.of(one), one)
+        self._followers.append((kind, follower))
+
     # What a cluster does by itself.
 
     def _admitted(self, manifest: Manifest) -> Manifest:
@@ -168,6 +175,9 @@ class LocalCluster:
         return value
 
     def _changed(self, ref: Ref) -> None:
+        for kind, follower in self._followers:
+            if kind == ref.kind:
+                follower(ref, self._store.get(ref))
         for queue in self._watchers:
             queue.put_nowait(ref)
         self._enqueue(ref)

@@ -52,6 +52,7 @@ def job_view(
         reason=str((ending or {}).get("reason", "")),
         message=str((ending or {}).get("message", "")),
         indexes=outcomes,
+        created=meta.get("creationTimestamp") or "",
         expires=job["spec"].get("ttlSecondsAfterFinished") is not None,
         queued=labels.QUEUE in meta.get("labels", {}),
         workload="" if workload is None else workload["metadata"]["name"],

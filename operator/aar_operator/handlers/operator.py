@@ -21,7 +21,7 @@ from aar_operator.handlers.workers import Workers
 from aar_operator.metrics import Metrics
 from aar_operator.reconcile import Reconciler
 from aar_operator.settings import Settings
-from aar_operator.workqueue import WorkQueue
+from aar_operator.workqueue import AHEAD_SECONDS, WorkQueue
 
 log = logging.getLogger(__name__)
 OWN = ("ResearchCampaign", "Experiment")
@@ -42,13 +42,14 @@ class Operator:
         self._reconciler = Reconciler(self.cluster, settings)
         self._hold_nothing()
         self._lease = Lease(client, settings.operator_namespace, settings.operator_identity)
-        self._watching = Watching(self.cluster.kept, self._saw)
+        self._watching = Watching(self._saw)
         self._pages = Pages(metrics, self._healthy, self._ready)
         self._listed = 0.0
-        self._timed: set[str] = set()
+        self._timed: set[Ref] = set()
         self.cluster.listen(self._changed)
         metrics.phases(self._campaigns, self._experiments)
         metrics.depth.set_function(lambda: self._queue.depth)
+        self.cluster.follow("Experiment", self._time_to_job)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work whenever this replica leads, until `stop`."""
@@ -144,12 +145,12 @@ class Operator:
     def _changed(self, ref: Ref, manifest: Manifest) -> None:
         concerned = self._concerned(ref, manifest) if self._leading else None
         if concerned is not None:
-            self._queue.add(concerned)
+            fresh = ref.kind == "Experiment" and "status" not in manifest
+            self._queue.add(concerned, AHEAD_SECONDS if fresh else 0.0)
 
     def _concerned(self, ref: Ref, manifest: Manifest) -> Ref | None:
         """The campaign or experiment that a change is about."""
         if ref.kind in OWN:
-            self._time_to_job(ref, manifest)
             return ref
         there = self.cluster.cache.get(ref) is not None
         marks = self._marks(ref, manifest)
@@ -168,15 +169,17 @@ class Operator:
         marks: dict[str, str] = manifest["metadata"].get("labels") or {}
         return marks
 
-    def _time_to_job(self, ref: Ref, manifest: Manifest) -> None:
-        status, created = manifest.get("status", {}), manifest["metadata"].get("creationTimestamp")
-        if ref.kind != "Experiment" or "startTime" not in status or not created:
-            return
-        uid = manifest["metadata"]["uid"]
-        if uid not in self._timed:
-            self._timed.add(uid)
-            took = datetime.fromisoformat(status["startTime"]) - datetime.fromisoformat(created)
-            self._metrics.to_job.observe(max(0.0, took.total_seconds()))
+    def _time_to_job(self, ref: Ref, manifest: Manifest | None) -> None:
+        """Once for an Experiment, by the replica that made the Job."""
+        status = {} if manifest is None else manifest.get("status", {})
+        if manifest is None:
+            self._timed.discard(ref)
+        elif "startTime" in status and ref not in self._timed:
+            self._timed.add(ref)
+            if self._leading:
+                made, created = status["startTime"], manifest["metadata"]["creationTimestamp"]
+                took = datetime.fromisoformat(made) - datetime.fromisoformat(created)
+                self._metrics.to_job.observe(max(0.0, took.total_seconds()))
 
     def _healthy(self) -> str:
         age = time.monotonic() - self._listed

@@ -1,87 +1,74 @@
-"""kopf as a source of events: it watches the kinds that the cluster keeps and tells the cache what it saw.
-
-It runs in a thread with a loop of its own, because at its end kopf cancels every task of its loop that it doesn't know.
-"""
+"""Starts the process that watches, and takes what it tells."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-import threading
+import sys
 from collections.abc import Callable
-from typing import Any
-
-import kopf
 
 from aar_operator.cluster import Manifest
-from aar_operator.cluster.kinds import Kind
 
 log = logging.getLogger(__name__)
 AGAIN_SECONDS = 2.0
-"""Before watching anew: kopf gives up after a minute of errors, or at once on some."""
-STOP_SECONDS = 10.0
-"""kopf needs up to a second to stop when it is idle, some more when events are under way."""
+"""Before watching anew."""
+STOP_SECONDS = 5.0
+LINE_BYTES = 8 * 2**20
+"""More than any object: etcd takes 1.5 MiB, and JSON may write a character in six."""
+COMMAND = (sys.executable, "-m", "aar_operator.handlers.watcher")
 
 Saw = Callable[[str | None, Manifest], None]
 
 
 class Watching:
-    """Watches until it is told to stop; whatever ends kopf earlier, it is begun again."""
+    """Watches until it is told to stop; whatever ends the other process, it is begun again."""
 
-    def __init__(self, kept: list[Kind], saw: Saw) -> None:
-        self._kept, self._saw = kept, saw
-        self._loop = asyncio.get_running_loop()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+    def __init__(self, saw: Saw) -> None:
+        self._saw = saw
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to watch."""
-        self._thread.start()
+        self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
         """Stop watching."""
-        self._stop.set()
-        await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
+        """Whether anything is still watched, or soon again."""
+        return self._task is not None and not self._task.done()
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
+    async def _run(self) -> None:
+        while True:
+            pipe = asyncio.subprocess.PIPE
+            process = await asyncio.create_subprocess_exec(*COMMAND, stdin=pipe, stdout=pipe, limit=LINE_BYTES)
             try:
-                asyncio.run(self._watch())
-            except Exception as error:  # noqa: BLE001  the outermost loop: kopf ends with whatever its HTTP client raised
-                log.warning("Watching ended (%r); it begins again in %.0f s.", error, AGAIN_SECONDS)
-            self._stop.wait(AGAIN_SECONDS)
+                await self._take(process)
+            finally:
+                await _end(process)
+            log.warning(
+                "Watching ended with exit code %s; it begins again in %.0f s.", process.returncode, AGAIN_SECONDS
+            )
+            await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _watch(self) -> None:
-        registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry)(_login)
-        for kind in self._kept:
-            self._register(registry, kind)
-        await kopf.operator(
-            registry=registry, settings=_settings(self._kept), standalone=True, clusterwide=True, stop_flag=self._stop
-        )
-
-    def _register(self, registry: kopf.OperatorRegistry, kind: Kind) -> None:
-        async def saw(event: kopf.RawEvent, **_: Any) -> None:
-            named = {"apiVersion": kind.api_version, "kind": kind.name, **event["object"]}
-            self._loop.call_soon_threadsafe(self._saw, event["type"], named)
-
-        kopf.on.event(kind.group, kind.version, kind.plural, id=f"saw-{kind.plural}", registry=registry)(saw)
+    async def _take(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None, "it was asked for"
+        while line := await process.stdout.readline():
+            event, manifest = json.loads(line)
+            self._saw(event, manifest)
+            await asyncio.sleep(0)  # where many lines are there, reading alone would let nothing else run
 
 
-async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_via_client(**kwargs)
-
-
-def _settings(kept: list[Kind]) -> kopf.OperatorSettings:
-    settings = kopf.OperatorSettings()
-    settings.posting.enabled = False
-    settings.scanning.disabled = True  # kinds are known; looking for more would need more permissions
-    for kind in kept:
-        if kind.selector:
-            settings.watching.label_selectors[kind.group, kind.version, kind.plural] = kind.selector
-    return settings
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

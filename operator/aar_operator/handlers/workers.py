@@ -61,8 +61,7 @@ class Workers:
             outcome = await self._reconciler.reconcile(ref)
             result = "ok"
             self._queue.done(ref, outcome.again)
-            for other in outcome.wake:
-                self._queue.add(other)
+            self._queue.spread(outcome.wake, outcome.news)
         except Conflict as error:
             result = "conflict"
             self._again(ref, error, logging.DEBUG)

@@ -127,8 +127,7 @@ class LocalRun:
                 log.info("%s %s: %s Again in %.1f s.", ref.kind, ref.name, error, seconds)
                 continue
             self._queue.done(ref, outcome.again)
-            for other in outcome.wake:
-                self._queue.add(other)
+            self._queue.spread(outcome.wake, outcome.news)
 
     async def _look(self) -> None:
         """Say what changed."""

@@ -92,10 +92,9 @@ def plan_deletion(campaign: ResearchCampaign, seen: CampaignSeen, now: datetime,
     if labels.FINALIZER not in campaign.metadata.finalizers:
         return Plan()
     status = _status(campaign, seen, now)
-    children = tuple(Target("Experiment", e.metadata.namespace, e.metadata.name) for e in seen.experiments)
-    if children:
+    if seen.children:
         jobs = _researcher_jobs(campaign, seen)
-        return Plan(delete=(*children, *jobs), campaign_status=status, requeue=POLL_SECONDS)
+        return Plan(delete=(*seen.children, *jobs), campaign_status=status, requeue=POLL_SECONDS)
     spaces = tuple(Target("Namespace", "", name) for name in seen.namespaces)
     if not spaces:
         kept = tuple(f for f in campaign.metadata.finalizers if f != labels.FINALIZER)

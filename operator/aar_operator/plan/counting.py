@@ -11,13 +11,16 @@ from aar_operator.plan.model import CampaignSeen
 
 def experiments(seen: CampaignSeen) -> Counts:
     """Experiments by state."""
-    phases = [e.status.phase for e in seen.experiments]
+
+    def of(*phases: str) -> int:
+        return sum(seen.phases.get(phase, 0) for phase in phases)
+
     return Counts(
-        total=len(phases),
-        queued=sum(p in ("Pending", "Queued") for p in phases),
-        running=sum(p in ("Running", "Scoring") for p in phases),
-        scored=phases.count("Complete"),
-        failed=sum(p in ("Failed", "Cancelled") for p in phases),
+        total=of(*seen.phases),
+        queued=of("Pending", "Queued"),
+        running=of("Running", "Scoring"),
+        scored=of("Complete"),
+        failed=of("Failed", "Cancelled"),
     )
 
 

@@ -11,8 +11,6 @@ from aar_api.wire import Summary
 
 from aar_operator.plan.model import CampaignSeen
 
-OPEN = ("Pending", "Queued", "Running", "Scoring")
-
 
 def research_over(campaign: ResearchCampaign, seen: CampaignSeen, summary: Summary, now: datetime) -> Reason | None:
     """The reason, or none while research goes on. What is under way counts unless time is up or the target is reached."""
@@ -20,7 +18,7 @@ def research_over(campaign: ResearchCampaign, seen: CampaignSeen, summary: Summa
         return Reason.DEADLINE_EXCEEDED
     if summary.target_reached:
         return Reason.TARGET_REACHED
-    if any(e.status.phase in OPEN for e in seen.experiments if e.spec.purpose in ("Exploration", "Smoke")):
+    if seen.exploring:
         return None
     if seen.feed is not None and any(event.kind == "experiment-requested" for event in seen.feed.events):
         return None

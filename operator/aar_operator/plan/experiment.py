@@ -146,7 +146,8 @@ def after_settlement(experiment: Experiment, seen: ExperimentSeen, view: Experim
     if any(c.type == ExperimentCondition.BUDGET_RESERVED for c in experiment.status.conditions):
         told = f"{view.cost_usd} USD were paid; what was held is free again."
         verdicts += (Verdict(ExperimentCondition.BUDGET_RESERVED, False, Reason.SETTLED, told),)
-    status = write(experiment, phase, now, *verdicts).model_copy(update=known)
+    # A Job that ended before anybody saw it run is told of here for the first time.
+    status = write(_with_job(experiment, seen, now), phase, now, *verdicts).model_copy(update=known)
     return Plan(experiment_status=status)
 
 
@@ -258,7 +259,7 @@ def _with_job(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Ex
     known = {
         "job_ref": JobRef(name=seen.job.name, uid=seen.job.uid),
         "attempts": max(experiment.status.attempts, seen.attempt),
-        "start_time": experiment.status.start_time or stamp(now),
+        "start_time": experiment.status.start_time or seen.job.created or stamp(now),
     }
     return experiment.model_copy(update={"status": experiment.status.model_copy(update=known)})
 

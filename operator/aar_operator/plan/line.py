@@ -1,8 +1,17 @@
-"""Who comes before whom, among a campaign's experiments that run or wait."""
+"""A campaign's experiments: how many are how far, and who of those that run or wait comes before whom.
+
+Kept up to date object by object: to look at all of them for each of them would grow with their square.
+"""
 
 from __future__ import annotations
 
-from aar_api.experiment import Experiment, Purpose
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from aar_api.experiment import Purpose
 
 TURN: dict[Purpose, int] = {
     "Baseline": 0,
@@ -13,17 +22,80 @@ TURN: dict[Purpose, int] = {
     "Transfer": 2,
 }
 """Exploration cannot begin before its baselines, so that, however old, it must not stand in their way."""
+RESEARCH = ("Exploration", "Smoke")
+OVER = ("Complete", "Failed", "Cancelled")
+"""Phases of an experiment that neither runs nor waits."""
 
 
-def age(experiment: Experiment) -> tuple[str, str]:
-    """The older comes first; of one second, by name."""
-    return experiment.metadata.creation_timestamp or "", experiment.metadata.name
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One that runs or waits, as the others see it."""
+
+    turn: tuple[int, str, str]
+    """The lower comes first: by purpose, then the older, of one second by name."""
+    holds: bool
+    """Whether it has a Job."""
+    told: bool
+    """Whether it was told to wait."""
+    gpus: int
+    """What all its seeds take together."""
+    research: bool
+
+    @classmethod
+    def of(cls, manifest: dict[str, Any]) -> Place:
+        """Read an Experiment, which need not have its defaults."""
+        meta, spec, status = manifest["metadata"], manifest["spec"], manifest.get("status", {})
+        purpose = spec.get("purpose", "Exploration")
+        return cls(
+            turn=(TURN.get(purpose, 1), meta.get("creationTimestamp") or "", meta["name"]),
+            holds=status.get("jobRef") is not None,
+            told=status.get("phase") == "Queued",
+            gpus=spec.get("resources", {}).get("gpus", 0) * spec.get("seeds", 1),
+            research=purpose in RESEARCH,
+        )
 
 
-def ahead(one: Experiment, experiment: Experiment) -> bool:
-    """Whether it holds a place, or waits and its turn is earlier."""
-    return one.status.job_ref is not None or _place(one) < _place(experiment)
+class Line:
+    """The experiments of one campaign."""
 
+    def __init__(self) -> None:
+        self.phases: Counter[str] = Counter()
+        self._phase: dict[str, str] = {}
+        self._open: dict[str, Place] = {}
 
-def _place(experiment: Experiment) -> tuple[int, tuple[str, str]]:
-    return TURN[experiment.spec.purpose], age(experiment)
+    def note(self, manifest: dict[str, Any]) -> None:
+        """An Experiment as it is now."""
+        name, phase = manifest["metadata"]["name"], manifest.get("status", {}).get("phase", "Pending")
+        self.forget(name)
+        self._phase[name] = phase
+        self.phases[phase] += 1
+        if phase not in OVER:
+            self._open[name] = Place.of(manifest)
+
+    def forget(self, name: str) -> None:
+        """It is no more."""
+        phase = self._phase.pop(name, None)
+        if phase is not None:
+            self.phases[phase] -= 1
+        self._open.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of those that run or wait."""
+        return iter(self._open)
+
+    @property
+    def exploring(self) -> bool:
+        """Whether anything that a researcher or a person asked for runs or waits."""
+        return any(place.research for place in self._open.values())
+
+    def ahead(self, manifest: dict[str, Any]) -> tuple[int, int]:
+        """How many hold a place, or wait and their turn is earlier, and the GPUs of these."""
+        own, name = Place.of(manifest).turn, manifest["metadata"]["name"]
+        others = [one.gpus for key, one in self._open.items() if (one.holds or one.turn < own) and key != name]
+        return len(others), sum(others)
+
+    def next(self, places: int) -> list[str]:
+        """Of those that were told to wait, whoever may have one of so many places now."""
+        waiting = [(one.turn, name) for name, one in self._open.items() if not one.holds]
+        free = places - (len(self._open) - len(waiting))
+        return [name for _, name in heapq.nsmallest(free, waiting) if self._open[name].told]

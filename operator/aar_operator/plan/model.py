@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aar_api.campaign import CampaignStatus, ResearchCampaign
-from aar_api.experiment import Experiment, ExperimentStatus
+from aar_api.experiment import ExperimentStatus
 from aar_api.wire import AdmissionRequest, ErrorBody, FeedPage, IndexOutcome, Settlement, Stage, Summary
 
 Manifest = dict[str, Any]
@@ -37,6 +38,8 @@ class JobView:
     reason: str
     message: str
     indexes: tuple[IndexOutcome, ...]
+    created: str = ""
+    """When it was made."""
     expires: bool = False
     """Whether it goes of its own accord some time after its end."""
     queued: bool = False
@@ -101,7 +104,12 @@ class CampaignSeen:
     summary: Summary | None = None
     """None while the hub does not answer."""
     feed: FeedPage | None = None
-    experiments: tuple[Experiment, ...] = ()
+    phases: Mapping[str, int] = field(default_factory=dict)
+    """Phase -> experiments of the campaign."""
+    exploring: bool = False
+    """Whether an experiment runs or waits that a researcher or a person asked for."""
+    children: tuple[Target, ...] = ()
+    """Its experiments, if the campaign is to go."""
     researchers: dict[str, ResearcherState] = field(default_factory=dict)
     researcher_tokens: dict[str, str] = field(default_factory=dict)
     namespaces: tuple[str, ...] = ()

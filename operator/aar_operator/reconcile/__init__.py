@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from aar_operator.cluster import Cluster, Ref
 from aar_operator.reconcile.campaigns import CampaignReconciler
 from aar_operator.reconcile.experiments import ExperimentReconciler
+from aar_operator.reconcile.lines import Lines
 from aar_operator.reconcile.outcome import Outcome
 from aar_operator.reconcile.pool import HubPool
 from aar_operator.reconcile.reading import Malformed, Reading
@@ -23,9 +24,9 @@ class Reconciler:
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         self._cluster = cluster
         self.pool = HubPool(cluster, settings)
-        reading = Reading()
-        self._campaigns = CampaignReconciler(cluster, self.pool, reading, settings)
-        self._experiments = ExperimentReconciler(cluster, self.pool, reading, settings)
+        reading, lines = Reading(), Lines(cluster)
+        self._campaigns = CampaignReconciler(cluster, self.pool, reading, lines, settings)
+        self._experiments = ExperimentReconciler(cluster, self.pool, reading, lines, settings)
 
     async def close(self) -> None:
         """Close the connections to hubs."""

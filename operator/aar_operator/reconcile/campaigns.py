@@ -14,6 +14,7 @@ from aar_operator.cluster import Cluster, Foreign, Invalid, Manifest, Ref
 from aar_operator.hubs import HubDown, HubRefused
 from aar_operator.plan.campaign import name_taken, not_made, plan_campaign
 from aar_operator.plan.model import FINISHED, CampaignSeen
+from aar_operator.reconcile.lines import Lines
 from aar_operator.reconcile.outcome import Outcome, carry_out, report
 from aar_operator.reconcile.pool import HubPool, Line
 from aar_operator.reconcile.reading import Reading
@@ -26,9 +27,10 @@ TOKEN_BYTES = 32
 class CampaignReconciler:
     """See Reconciler."""
 
-    def __init__(self, cluster: Cluster, pool: HubPool, reading: Reading, settings: Settings) -> None:
-        self._cluster, self._pool, self._reading, self._settings = cluster, pool, reading, settings
-        self._surroundings = Surroundings(cluster, reading, settings)
+    def __init__(self, cluster: Cluster, pool: HubPool, reading: Reading, lines: Lines, settings: Settings) -> None:
+        self._cluster, self._pool, self._reading, self._lines = cluster, pool, reading, lines
+        self._settings = settings
+        self._surroundings = Surroundings(cluster, reading, lines, settings)
 
     async def gone(self, ref: Ref) -> Outcome:
         """Its finalizer let it go only when nothing was left; others may have room now."""
@@ -50,10 +52,17 @@ class CampaignReconciler:
             plan = not_made(campaign, str(error), now)
         if plan.stage is not None and line is not None:
             await line.hub.stage(*plan.stage)
-        await report(self._cluster, ref, read, plan.campaign_status, plan)
+        moved = await report(self._cluster, ref, read, plan.campaign_status, plan)
         if campaign.metadata.deletion_timestamp is not None and plan.requeue is None:
             await self._pool.drop(campaign.metadata.uid)
-        return Outcome(plan.requeue, _wake(campaign, seen, plan.stage is not None))
+        return Outcome(0.0 if moved else plan.requeue, self._wake(campaign, plan.stage is not None))
+
+    def _wake(self, campaign: ResearchCampaign, moved: bool) -> tuple[Ref, ...]:
+        """A campaign that moves on, ends or is changed, suspended for example, concerns all its experiments that are not over."""
+        meta, status = campaign.metadata, campaign.status
+        if not (moved or status.phase in FINISHED or status.observed_generation != meta.generation):
+            return ()
+        return tuple(Ref("Experiment", meta.namespace, name) for name in self._lines.of(meta.namespace, meta.name))
 
     async def _observe(self, campaign: ResearchCampaign, line: Line | None, now: datetime) -> CampaignSeen:
         around = await self._surroundings.seen(campaign, now)
@@ -85,24 +94,17 @@ class CampaignReconciler:
         line.summary = await line.hub.summary()
         if not line.summary.opened:
             line.opened = 0
+            line.tokens.clear()
         if leaving:
             return replace(known, summary=line.summary)
-        tokens: dict[str, str] = {}
-        if line.summary.stage == "researching":
-            parts = [names.researcher(index) for index in range(campaign.spec.researchers.count)]
-            tokens = {part: await line.hub.token("researcher", part) for part in parts}
+        researching = line.summary.stage == "researching"
+        parts = [names.researcher(index) for index in range(campaign.spec.researchers.count)] if researching else []
+        for part in parts:
+            if part not in line.tokens:
+                line.tokens[part] = await line.hub.token("researcher", part)
         return replace(
             known,
             summary=line.summary,
             feed=await line.hub.feed(campaign.status.feed_cursor),
-            researcher_tokens=tokens,
+            researcher_tokens={part: line.tokens[part] for part in parts},
         )
-
-
-def _wake(campaign: ResearchCampaign, seen: CampaignSeen, moved: bool) -> tuple[Ref, ...]:
-    """A campaign that moves on, ends or is suspended concerns all its experiments that are not over."""
-    over = campaign.status.phase in FINISHED
-    if not (moved or over or campaign.spec.suspend):
-        return ()
-    open_ones = [e for e in seen.experiments if e.status.phase not in ("Complete", "Failed", "Cancelled")]
-    return tuple(Ref("Experiment", e.metadata.namespace, e.metadata.name) for e in open_ones)

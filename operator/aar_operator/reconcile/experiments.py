@@ -15,6 +15,7 @@ from aar_operator.cluster.observe import job_view
 from aar_operator.plan import line as line_up
 from aar_operator.plan.experiment import after_admission, after_settlement, idle, plan_experiment, refused_job
 from aar_operator.plan.model import ExperimentSeen, JobView, Plan
+from aar_operator.reconcile.lines import Lines
 from aar_operator.reconcile.outcome import Outcome, carry_out, report
 from aar_operator.reconcile.pool import HubPool, Line
 from aar_operator.reconcile.reading import Reading
@@ -24,8 +25,9 @@ from aar_operator.settings import Settings
 class ExperimentReconciler:
     """See Reconciler."""
 
-    def __init__(self, cluster: Cluster, pool: HubPool, reading: Reading, settings: Settings) -> None:
-        self._cluster, self._pool, self._reading, self._settings = cluster, pool, reading, settings
+    def __init__(self, cluster: Cluster, pool: HubPool, reading: Reading, lines: Lines, settings: Settings) -> None:
+        self._cluster, self._pool, self._reading, self._lines = cluster, pool, reading, lines
+        self._settings = settings
 
     async def gone(self, ref: Ref) -> Outcome:
         """Its finalizer lets it go only when nothing is left of it; what somebody forced out of that is removed here."""
@@ -38,8 +40,7 @@ class ExperimentReconciler:
         await self._bury(ref, experiment.metadata.uid)
         campaign = await self._campaign(experiment)
         line = None if campaign is None else await self._pool.line(campaign)
-        siblings = await self._siblings(experiment)
-        seen = await self._observe(experiment, campaign, line, siblings, missing, now)
+        seen = await self._observe(experiment, read, campaign, line, missing, now)
         plan = plan_experiment(experiment, seen, now, self._settings)
         await carry_out(self._cluster, plan)
         if line is not None and (plan.ask is not None or plan.settle is not None):
@@ -52,8 +53,13 @@ class ExperimentReconciler:
             except Invalid as error:
                 view = await line.hub.settle(experiment.metadata.name, refused_job(experiment, str(error)))
                 plan = after_settlement(experiment, seen, view, now)
-        await report(self._cluster, ref, read, plan.experiment_status, plan)
-        return Outcome(plan.requeue, _wake(experiment, plan, siblings))
+        moved = await report(self._cluster, ref, read, plan.experiment_status, plan)
+        if not moved:
+            return Outcome(plan.requeue)
+        above = Ref("ResearchCampaign", ref.namespace, experiment.spec.campaign_ref)
+        if plan.experiment_status is None or not idle(plan.experiment_status):
+            return Outcome(plan.requeue, news=(above,))
+        return Outcome(0.0, self._next(experiment, campaign), (above,))
 
     async def _second(
         self, experiment: Experiment, seen: ExperimentSeen, line: Line, plan: Plan, now: datetime
@@ -68,22 +74,22 @@ class ExperimentReconciler:
     async def _observe(
         self,
         experiment: Experiment,
+        read: Manifest,
         campaign: ResearchCampaign | None,
         line: Line | None,
-        siblings: list[Experiment],
         missing: str,
         now: datetime,
     ) -> ExperimentSeen:
         attempt, job = await self._newest_job(experiment, now)
-        ahead = [one for one in siblings if line_up.ahead(one, experiment)]
+        before, gpus_before = self._line(experiment).ahead(read) if job is None else (0, 0)
         return ExperimentSeen(
             campaign=campaign,
             summary=None if line is None else line.summary,
             sandbox_url=None if line is None else line.sandbox_url,
             attempt=attempt,
             job=job,
-            before=len(ahead),
-            gpus_before=sum(one.spec.resources.gpus * one.spec.seeds for one in ahead),
+            before=before,
+            gpus_before=gpus_before,
             missing=missing,
         )
 
@@ -92,12 +98,14 @@ class ExperimentReconciler:
         found = await self._cluster.get(ref)
         return None if found is None else next(iter(self._reading.campaigns([found])), None)
 
-    async def _siblings(self, experiment: Experiment) -> list[Experiment]:
-        """The campaign's other experiments that run or wait, oldest first."""
-        found = await self._cluster.find("Experiment", namespace=experiment.metadata.namespace)
-        every = self._reading.experiments(one for one in found if one["metadata"]["name"] != experiment.metadata.name)
-        ours = [e for e in every if e.spec.campaign_ref == experiment.spec.campaign_ref and not idle(e.status)]
-        return sorted(ours, key=line_up.age)
+    def _line(self, experiment: Experiment) -> line_up.Line:
+        return self._lines.of(experiment.metadata.namespace, experiment.spec.campaign_ref)
+
+    def _next(self, experiment: Experiment, campaign: ResearchCampaign | None) -> tuple[Ref, ...]:
+        """Whoever ends makes room for those that wait."""
+        places = 0 if campaign is None else campaign.spec.experiments.parallelism
+        turns = self._line(experiment).next(places)
+        return tuple(Ref("Experiment", experiment.metadata.namespace, name) for name in turns)
 
     async def _newest_job(self, experiment: Experiment, now: datetime) -> tuple[int, JobView | None]:
         """Number and view of the newest attempt whose Job is there and not on its way out."""
@@ -146,13 +154,3 @@ class ExperimentReconciler:
 
 def _attempt(job: Manifest) -> int:
     return int(job["metadata"]["name"].rpartition("-")[2])
-
-
-def _wake(experiment: Experiment, plan: Plan, siblings: list[Experiment]) -> tuple[Ref, ...]:
-    """Whoever ends makes room for those that wait, and is news for the campaign."""
-    status = plan.experiment_status
-    if status is None or status.phase == experiment.status.phase:
-        return ()
-    campaign = Ref("ResearchCampaign", experiment.metadata.namespace, experiment.spec.campaign_ref)
-    waiting = [e for e in siblings if e.status.job_ref is None] if idle(status) else []
-    return (campaign, *(Ref("Experiment", e.metadata.namespace, e.metadata.name) for e in waiting))

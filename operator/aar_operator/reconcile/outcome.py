@@ -21,6 +21,8 @@ class Outcome:
     """Seconds; none: when something changes."""
     wake: tuple[Ref, ...] = ()
     """Objects whose turn may have come."""
+    news: tuple[Ref, ...] = ()
+    """Objects that count this one: they hear of many such at once."""
 
 
 def ref_of(target: Target) -> Ref:
@@ -49,16 +51,18 @@ async def _make(cluster: Cluster, manifest: Manifest) -> None:
     await cluster.apply(manifest)
 
 
-async def report(cluster: Cluster, ref: Ref, read: Manifest, status: Model | None, plan: Plan) -> None:
-    """Write the status if it differs from what was read, then the notes.
+async def report(cluster: Cluster, ref: Ref, read: Manifest, status: Model | None, plan: Plan) -> bool:
+    """Write the status if it differs from what was read, then the notes; whether that begins a new phase.
 
     Raises:
         Conflict: somebody else wrote meanwhile.
     """
-    if status is not None and status.dump() != read.get("status"):
+    before, after = read.get("status", {}), {} if status is None else status.dump()
+    if status is not None and after != before:
         now = await cluster.get(ref)
-        same = now is not None and now.get("status") == read.get("status")
+        same = now is not None and now.get("status", {}) == before
         version = (now if now is not None and same else read)["metadata"]["resourceVersion"]
-        await cluster.patch_status(ref, status.dump(), version)
+        await cluster.patch_status(ref, after, version)
     for note in plan.notes:
         await cluster.emit(ref, note.kind, note.reason, note.message)
+    return status is not None and after.get("phase") != before.get("phase")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aar_api.campaign import ResearchCampaign
 from aar_api.wire import Summary
@@ -25,6 +25,8 @@ class Line:
     hub: Hub
     opened: int = 0
     """Generation of the campaign that the hub was last given; 0 for none."""
+    tokens: dict[str, str] = field(default_factory=dict)
+    """Of the researchers, by part; a hub gives the same every time."""
     summary: Summary | None = None
     """What the hub said last; none once it stops answering."""
 

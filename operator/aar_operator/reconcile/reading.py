@@ -15,7 +15,10 @@ from pydantic import ValidationError
 
 from aar_operator.cluster import Manifest
 
-REMEMBERED = 50_000
+CAMPAIGNS = 10_000
+"""That are remembered: each is read whenever one of its experiments is looked at."""
+EXPERIMENTS = 250
+"""A parsed one takes more memory than its manifest, and is looked at a few times in a row."""
 
 
 class Malformed(InvalidInput):
@@ -38,7 +41,7 @@ class Reading:
         Raises:
             Malformed: it is none.
         """
-        return _need(_remembered(self._campaigns, manifest, parse_campaign))
+        return _need(_remembered(self._campaigns, CAMPAIGNS, manifest, parse_campaign))
 
     def experiment(self, manifest: Manifest) -> Experiment:
         """An experiment.
@@ -46,16 +49,11 @@ class Reading:
         Raises:
             Malformed: it is none.
         """
-        return _need(_remembered(self._experiments, manifest, parse_experiment))
+        return _need(_remembered(self._experiments, EXPERIMENTS, manifest, parse_experiment))
 
     def campaigns(self, manifests: Iterable[Manifest]) -> list[ResearchCampaign]:
         """Those that are campaigns."""
-        read = (_remembered(self._campaigns, one, parse_campaign) for one in manifests)
-        return [one for one in read if not isinstance(one, Malformed)]
-
-    def experiments(self, manifests: Iterable[Manifest]) -> list[Experiment]:
-        """Those that are experiments."""
-        read = (_remembered(self._experiments, one, parse_experiment) for one in manifests)
+        read = (_remembered(self._campaigns, CAMPAIGNS, one, parse_campaign) for one in manifests)
         return [one for one in read if not isinstance(one, Malformed)]
 
 
@@ -66,7 +64,10 @@ def _need(read: Model | Malformed) -> Model:
 
 
 def _remembered(
-    memory: OrderedDict[str, tuple[str, Model | Malformed]], manifest: Manifest, parse: Callable[[Manifest], Model]
+    memory: OrderedDict[str, tuple[str, Model | Malformed]],
+    most: int,
+    manifest: Manifest,
+    parse: Callable[[Manifest], Model],
 ) -> Model | Malformed:
     uid, version = manifest["metadata"]["uid"], manifest["metadata"]["resourceVersion"]
     known = memory.get(uid)
@@ -78,6 +79,6 @@ def _remembered(
     except ValidationError as error:
         read = Malformed(f"{explain(error)}: correct that.")
     memory[uid] = (version, read)
-    while len(memory) > REMEMBERED:
+    while len(memory) > most:
         memory.popitem(last=False)
     return read

@@ -6,7 +6,6 @@ from datetime import datetime
 
 from aar_api import labels, names
 from aar_api.campaign import ResearchCampaign
-from aar_api.experiment import Experiment
 
 from aar_operator.cluster import Cluster, Manifest, Ref
 from aar_operator.cluster.cache import JOB_NAME
@@ -15,7 +14,8 @@ from aar_operator.manifests import book, hub, isolation, researcher
 from aar_operator.manifests.common import part_namespace
 from aar_operator.plan import isolation as walls
 from aar_operator.plan import quota
-from aar_operator.plan.model import CampaignSeen, Probe, ResearcherState
+from aar_operator.plan.model import CampaignSeen, Probe, ResearcherState, Target
+from aar_operator.reconcile.lines import Lines
 from aar_operator.reconcile.reading import Reading
 from aar_operator.settings import Settings
 
@@ -23,14 +23,17 @@ from aar_operator.settings import Settings
 class Surroundings:
     """Looks at the cluster; the hub is asked elsewhere."""
 
-    def __init__(self, cluster: Cluster, reading: Reading, settings: Settings) -> None:
-        self._cluster, self._reading, self._settings = cluster, reading, settings
+    def __init__(self, cluster: Cluster, reading: Reading, lines: Lines, settings: Settings) -> None:
+        self._cluster, self._reading, self._lines, self._settings = cluster, reading, lines, settings
 
     async def seen(self, campaign: ResearchCampaign, now: datetime) -> CampaignSeen:
         """Everything but what the hub says."""
         cluster_queue, no_queue = await self._queue(campaign)
+        line = self._lines.of(campaign.metadata.namespace, campaign.metadata.name)
         return CampaignSeen(
-            experiments=await self._experiments(campaign),
+            phases=dict(line.phases),
+            exploring=line.exploring,
+            children=await self._children(campaign),
             researchers=await self._researchers(campaign),
             namespaces=await self._namespaces(campaign),
             hub_address=await self._address(campaign),
@@ -40,10 +43,14 @@ class Surroundings:
             no_queue=no_queue,
         )
 
-    async def _experiments(self, campaign: ResearchCampaign) -> tuple[Experiment, ...]:
-        found = await self._cluster.find("Experiment", namespace=campaign.metadata.namespace)
-        every = self._reading.experiments(found)
-        return tuple(one for one in every if one.spec.campaign_ref == campaign.metadata.name)
+    async def _children(self, campaign: ResearchCampaign) -> tuple[Target, ...]:
+        """Looked for only when they have to go."""
+        meta = campaign.metadata
+        if meta.deletion_timestamp is None:
+            return ()
+        found = await self._cluster.find("Experiment", namespace=meta.namespace)
+        ours = [one["metadata"]["name"] for one in found if one["spec"].get("campaignRef") == meta.name]
+        return tuple(Target("Experiment", meta.namespace, name) for name in ours)
 
     async def _namespaces(self, campaign: ResearchCampaign) -> tuple[str, ...]:
         found = await self._cluster.find("Namespace", {labels.CAMPAIGN_UID: campaign.metadata.uid})
