@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from aar_hub import keys
 from aar_hub.domain.ledger import Prices
+from aar_hub.gateway.key import Key
 from aar_hub.settings import Settings
 from aar_hub.store.blobs import Blobs
 from aar_hub.store.cache import Cache
@@ -24,6 +25,7 @@ class Hub:
     db: Database
     blobs: Blobs
     cache: Cache
+    key: Key
     wake: threading.Event = field(default_factory=threading.Event)
     llm_refusals: Counter[int] = field(default_factory=Counter)
     """LLM calls that the gateway answered itself, by status, since this process began."""
@@ -48,4 +50,5 @@ def start(settings: Settings) -> Hub:
         db=Database(settings.database),
         blobs=Blobs(str(settings.data_dir / "blobs")),
         cache=Cache(settings.cache_dir),
+        key=Key(settings.provider_key, settings.provider_key_file),
     )

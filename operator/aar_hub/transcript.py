@@ -49,4 +49,5 @@ def since(hub: Hub, researcher: str, first: int) -> list[TranscriptLine]:
     query = sa.select(table).where(table.c.researcher == researcher, table.c.number >= first)
     with hub.db.read() as tx:
         rows = tx.execute(query.order_by(table.c.number).limit(PAGE)).mappings()
-        return [TranscriptLine(number=row["number"], line=row["line"], received=row["received"]) for row in rows]
+        hide = hub.key.secrets().hide_text
+        return [TranscriptLine(number=row["number"], line=hide(row["line"]), received=row["received"]) for row in rows]

@@ -17,7 +17,7 @@ from typing import Any
 import anthropic
 import httpx
 
-KEY = "sk-provider-0123456789-secret"
+KEY = "sk-Provider-0123456789-secret"
 MODEL = "claude-opus-5-5"
 OPERATOR = "operator-secret"
 PATIENCE_SECONDS = 60

@@ -1,7 +1,8 @@
 """A provider that speaks the Messages API and does what the prompt says: the first message's text is a plan in JSON.
 
 Plan: usage (figures to report), words (pieces of text), status (an error instead), cut ("head", "start", "text": where the line breaks),
-error (an error event after the text), hold (wait before the last event until `release` is set), raw (a body that is no message).
+error (an error event after the text), hold (wait before the last event until `release` is set), raw (a body that is no message),
+echo (the caller's key is told in headers and text, cut after so many characters: into two "events" or into two "pieces" of the line).
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Provider:
     """The double and what it saw."""
 
     seen: list[Seen] = field(default_factory=list)
+    told: list[bytes] = field(default_factory=list)
+    """Whole bodies of answers that tell the caller's key."""
     release: threading.Event = field(default_factory=threading.Event)
     holding: int = 0
 
@@ -77,6 +80,8 @@ class Provider:
             error = {"type": "some_error", "message": f"refused {request.headers['authorization']}"}
             headers = {"retry-after": "7", "request-id": "req_1", "x-key": request.headers["authorization"]}
             return JSONResponse({"type": "error", "error": error}, plan["status"], headers)
+        if "echo" in plan:
+            return await self._echo(asked, plan, request.headers["authorization"].removeprefix("Bearer "))
         if "raw" in plan:
             return Response(plan["raw"], media_type="application/json")
         if asked.get("stream"):
@@ -88,6 +93,17 @@ class Provider:
         if plan.get("cut"):
             return StreamingResponse(_half(), media_type="application/json", headers={"content-length": "1000"})
         return JSONResponse(_message(asked, plan) | {"stop_reason": "end_turn"}, headers={"request-id": "req_1"})
+
+    async def _echo(self, asked: dict[str, Any], plan: dict[str, Any], key: str) -> Response:
+        how, at = plan["echo"]
+        words = ["The key ", key[:at], key[at:], " is yours."] if how == "events" else [f"The key {key} is yours."]
+        if asked.get("stream"):
+            parts, kind = [part async for part in self._stream(asked, {"words": words})], "text/event-stream"
+        else:
+            parts, kind = [json.dumps(_message(asked, {"words": words})).encode()], "application/json"
+        self.told.append(b"".join(parts))
+        headers = {"request-id": f"for {key}", f"anthropic-ratelimit-{key}": "1", "anthropic-ratelimit-of": key}
+        return StreamingResponse(_cut(parts, key.encode(), at), media_type=kind, headers=headers)
 
     async def _stream(self, asked: dict[str, Any], plan: dict[str, Any]) -> AsyncIterator[bytes]:
         usage, words = plan.get("usage", USAGE), plan.get("words", ["ok"])
@@ -120,6 +136,16 @@ class Provider:
 def _break(plan: dict[str, Any], where: str) -> None:
     if plan.get("cut") == where:
         raise Cut
+
+
+async def _cut(parts: list[bytes], key: bytes, at: int) -> AsyncIterator[bytes]:
+    """The parts, with a pause within the key, so that its pieces arrive apart."""
+    for part in parts:
+        where = part.find(key) + at if key in part else 0
+        for piece in (part[:where], part[where:]):
+            if piece:
+                yield piece
+                await asyncio.sleep(0.003)
 
 
 async def _half() -> AsyncIterator[bytes]:

@@ -16,6 +16,7 @@ from aar_hub.gateway.meter import Closing, Meter, Opening
 from aar_hub.gateway.prices import Tokens
 from aar_hub.gateway.tap import Tap
 from aar_hub.gateway.upstream import RELAYED, Upstream, passed_back
+from aar_hub.gateway.veil import Veil
 from aar_hub.hub import Hub
 
 LOG = logging.getLogger("aar_hub.gateway")
@@ -80,12 +81,14 @@ class Exchange:
         """(outcome, runs) of an answer, passed on as it comes or, if it is no stream, once it is whole."""
         if answer.status == 200 and answer.content_type == "text/event-stream":
             return await self._stream(answer)
-        body = self._parts.upstream.key.hide(await _whole(answer))
+        secrets = self._parts.hub.key.secrets()
+        body = secrets.hide(await _whole(answer))
+        head = Head(answer.status, passed_back(answer, secrets), len(body))
         if answer.status == 200:
-            self._start(Head(200, passed_back(answer), len(body)), body)
+            self._start(head, body)
             return "answered", self._paid_runs(body)
         if answer.status in RELAYED:
-            self._start(Head(answer.status, passed_back(answer), len(body)), body)
+            self._start(head, body)
         else:
             self._chunks.append(body)  # for the record alone
             self._tell(_refused(answer.status))
@@ -100,22 +103,30 @@ class Exchange:
         return found or [Tokens(cache_write_1h=asked.prompt, output=asked.output)]
 
     async def _stream(self, answer: aiohttp.ClientResponse) -> tuple[str, list[Tokens]]:
-        heard = Tap()
-        self._start(Head(200, passed_back(answer), None))
+        secrets = self._parts.hub.key.secrets()
+        heard, veil, fault = Tap(), Veil(secrets), None
+        self._start(Head(200, passed_back(answer, secrets), None))
         try:
             async for chunk in _limited(answer):
                 heard.feed(chunk)
-                self._chunks.append(chunk)
-                self._news.set()
+                self._say(veil.feed(chunk))
         except (*FAULTS, UpstreamFault) as error:
             fault = error if isinstance(error, UpstreamFault) else _fault(error)
-            self._chunks.append(b"event: error\ndata: " + fault.body() + b"\n\n")
+        self._say(veil.end())
+        if fault is not None:
+            # An empty line ends the event that broke off, if one did: else this would be a part of it.
+            self._say(b"\n\nevent: error\ndata: " + fault.body() + b"\n\n")
         return "answered" if heard.finished else "broken", heard.runs(self._opening.asked.output)
 
     def _start(self, head: Head, body: bytes = b"") -> None:
         if body:
             self._chunks.append(body)
         self.head.set_result(head)
+
+    def _say(self, data: bytes) -> None:
+        if data:
+            self._chunks.append(data)
+            self._news.set()
 
     def _tell(self, error: GatewayError) -> None:
         if not self.head.done():

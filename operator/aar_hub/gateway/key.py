@@ -1,12 +1,12 @@
-"""The provider's key: read again whenever its file changes, and kept out of everything that leaves the hub."""
+"""The provider's key: read again whenever its file changes; whatever was one is hidden for as long as the hub runs."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from aar_hub.gateway.errors import NoKey
-
-HIDDEN = b"[key]"
+from aar_hub.gateway.secrets import Secrets
 
 
 class Key:
@@ -15,6 +15,8 @@ class Key:
     def __init__(self, value: str | None, file: Path | None) -> None:
         self._value, self._file = value, file
         self._seen: tuple[int, int, int] | None = None
+        self._known = {value} if value else set()
+        self._secrets = Secrets(self._known)
 
     def read(self) -> str:
         """The key as it is now.
@@ -30,15 +32,20 @@ class Key:
             )
         return self._value
 
+    def secrets(self) -> Secrets:
+        """What must not be shown: this key, and those before it, which may still be told of calls under way or kept in records."""
+        with contextlib.suppress(NoKey):  # then those before it are still to be hidden
+            self.read()
+        return self._secrets
+
     def _reload(self, file: Path) -> None:
         try:
             stat = file.stat()
             seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if seen != self._seen:
-                self._value, self._seen = file.read_text().strip(), seen
+            if seen == self._seen:
+                return
+            self._value, self._seen = file.read_text().strip(), seen
         except OSError as error:
             raise NoKey(f"The provider key cannot be read from {file} ({error.strerror}): mount it there.") from error
-
-    def hide(self, data: bytes) -> bytes:
-        """Bytes without the key."""
-        return data.replace(self._value.encode(), HIDDEN) if self._value else data
+        self._known.add(self._value)
+        self._secrets = Secrets(self._known)

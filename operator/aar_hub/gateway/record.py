@@ -67,7 +67,8 @@ def find(tx: sa.Connection, number: int) -> sa.RowMapping | None:
 def said(hub: Hub, row: sa.RowMapping) -> tuple[str, str]:
     """(request, answer) of a call as text; both empty while it is under way."""
     request, answer = unpack(hub.blobs.get(row["record"])) if row["record"] else (b"", b"")
-    return request.decode(errors="replace"), answer.decode(errors="replace")
+    hide = hub.key.secrets().hide_text
+    return hide(request.decode(errors="replace")), hide(answer.decode(errors="replace"))
 
 
 def call(row: sa.RowMapping) -> LlmCall:

@@ -37,7 +37,7 @@ class Gateway:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._parts = Parts(hub, Meter(hub), Upstream(hub.settings), ThreadPoolExecutor(2, "records"))
+        self._parts = Parts(hub, Meter(hub), Upstream(hub.settings, hub.key), ThreadPoolExecutor(2, "records"))
         self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -63,7 +63,7 @@ class Gateway:
         caller, campaign_uid = self._caller(headers)
         body = await _body(receive)
         asked = await _read(body, counting=kind != "messages")
-        self._parts.upstream.key.read()
+        self._hub.key.read()
         opening = Opening(secrets.token_hex(12), caller, campaign_uid, kind, asked, _rates(asked.model))
         return await self._pass_on(opening, _path(scope), headers, body)
 

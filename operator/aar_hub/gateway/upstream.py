@@ -9,6 +9,7 @@ import aiohttp
 
 from aar_hub.gateway.errors import UpstreamFault
 from aar_hub.gateway.key import Key
+from aar_hub.gateway.secrets import Secrets
 from aar_hub.settings import Settings
 
 CONNECT_SECONDS = 10.0
@@ -29,9 +30,8 @@ STALE = (aiohttp.ClientOSError, aiohttp.ClientConnectionResetError, aiohttp.Serv
 class Upstream:
     """Connections to the provider, opened on first use within the running loop."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self.key = Key(settings.provider_key, settings.provider_key_file)
+    def __init__(self, settings: Settings, key: Key) -> None:
+        self._settings, self._key = settings, key
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, path: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
@@ -43,7 +43,7 @@ class Upstream:
         """
         out = {name: headers[name] for name in HEADERS_OUT if name in headers}
         # Identity, so that the meter reads what the caller reads.
-        out |= {"authorization": f"Bearer {self.key.read()}", "accept-encoding": "identity", "user-agent": "aar-hub"}
+        out |= {"authorization": f"Bearer {self._key.read()}", "accept-encoding": "identity", "user-agent": "aar-hub"}
         try:
             try:
                 return await self._post(path, out, body)
@@ -78,7 +78,9 @@ class Upstream:
             self._session = None
 
 
-def passed_back(answer: aiohttp.ClientResponse) -> dict[str, str]:
-    """The headers of an answer that a caller gets."""
-    found = {name.lower(): value for name, value in answer.headers.items()}
+def passed_back(answer: aiohttp.ClientResponse, secrets: Secrets) -> dict[str, str]:
+    """The headers of an answer that a caller gets. A name that tells a key is none of them."""
+    found = {
+        name.lower(): secrets.hide_text(value) for name, value in answer.headers.items() if secrets.find(name) is None
+    }
     return {name: value for name, value in found.items() if name in HEADERS_BACK or name.startswith(PREFIX_BACK)}

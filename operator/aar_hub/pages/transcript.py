@@ -10,9 +10,6 @@ from starlette.responses import Response
 
 from aar_hub.errors import NotFound
 from aar_hub.gateway import record
-from aar_hub.gateway.errors import NoKey
-from aar_hub.gateway.key import Key
-from aar_hub.hub import Hub
 from aar_hub.pages import researchers
 from aar_hub.pages._page import Visit
 from aar_hub.pages.unfold import Unfolded, unfold
@@ -68,14 +65,14 @@ def show(visit: Visit, tx: sa.Connection, campaign: Campaign) -> Response:
     said = window("from", visit.query("from"), _count(tx, own_lines), LINES)
     paid = window("calls", visit.query("calls"), _count(tx, own_calls), CALLS)
     shown = sa.select(lines).where(own_lines, lines.c.number >= said.first).order_by(lines.c.number).limit(LINES)
-    key = _key(visit.hub)
+    hide = visit.hub.key.secrets().hide_text
     some = sa.select(calls).where(own_calls).order_by(calls.c.seq).offset(paid.first).limit(CALLS)
     return visit.answer(
         "transcript.html",
         campaign,
         member=member,
         said=said,
-        lines=[(row.number, row.received, unfold(row.line, LINE_CHARS, key)) for row in tx.execute(shown)],
+        lines=[(row.number, row.received, unfold(row.line, LINE_CHARS, hide)) for row in tx.execute(shown)],
         paid=paid,
         calls=[record.call(row) for row in tx.execute(some).mappings()],
         cost=tx.execute(sa.select(sa.func.coalesce(sa.func.sum(calls.c.cost), 0)).where(own_calls)).scalar_one(),
@@ -97,17 +94,9 @@ def show_call(visit: Visit, tx: sa.Connection, campaign: Campaign) -> Response:
     missing, parts = "", list[tuple[str, Unfolded]]()
     try:
         request, answer = record.said(visit.hub, row)
-        key = _key(visit.hub)
-        parts = [(name, unfold(text, CALL_CHARS, key)) for name, text in (("Request", request), ("Answer", answer))]
+        hide = visit.hub.key.secrets().hide_text
+        parts = [(name, unfold(text, CALL_CHARS, hide)) for name, text in (("Request", request), ("Answer", answer))]
     except BlobMissing as error:
         missing = str(error)
     found: LlmCall = record.call(row)
     return visit.answer("call.html", campaign, call=found, parts_said=parts, missing=missing, kinds=record.TOKENS)
-
-
-def _key(hub: Hub) -> str:
-    """The provider's key, which no page shows should anybody have come by it; empty without one."""
-    try:
-        return Key(hub.settings.provider_key, hub.settings.provider_key_file).read()
-    except NoKey:
-        return ""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 LONG = 400
 """Characters from which a text stands apart: about five lines."""
-HIDDEN = "[key]"
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Unfolded:
 
     room: int
     """Characters that may still be shown."""
-    secret: str
-    """What is shown nowhere; pieces of it may only meet here, where a stream is put together."""
+    hide: Callable[[str], str]
+    """Takes out what is shown nowhere; pieces of it may only meet here, where a stream is put together."""
     body: str = ""
     texts: list[Text] = field(default_factory=list)
     left_out: int = 0
@@ -48,21 +48,21 @@ class Unfolded:
         return self
 
     def _fit(self, text: str) -> str:
-        hidden = text.replace(self.secret, HIDDEN) if self.secret else text
+        hidden = self.hide(text)
         shown = hidden[: max(LONG, self.room)]
         self.room -= len(shown)
         return shown
 
 
-def unfold(said: str, room: int, secret: str = "") -> Unfolded:
+def unfold(said: str, room: int, hide: Callable[[str], str]) -> Unfolded:
     """What was said, for a reader. A stream of events is the message that it adds up to."""
-    found = Unfolded(room, secret)
+    found = Unfolded(room, hide)
     try:
         value = message(said) if said.startswith("event:") else json.loads(said)
         return found.end(json.dumps(_short(value, "", found), indent=2, ensure_ascii=False))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         # Whoever wrote it kept to no form, or nested it too deep: it is shown as it is.
-        return Unfolded(room, secret).end(said)
+        return Unfolded(room, hide).end(said)
 
 
 def _short(value: Any, place: str, found: Unfolded) -> Any:
