@@ -1,6 +1,6 @@
 """A provider that speaks the Messages API and does what the prompt says: the first message's text is a plan in JSON.
 
-Plan: usage (figures to report), words (pieces of text), status (an error instead), cut ("head", "start", "text": where the line breaks),
+Plan: usage (figures to report), words (pieces of text), status (an error instead), cut ("head", "start", "text", "name", "data", "line": where the line breaks; of an answer that is no stream, after so many bytes),
 error (an error event after the text), hold (wait before the last event until `release` is set), raw (a body that is no message),
 echo (the caller's key is told in headers and text, cut after so many characters: into two "events" or into two "pieces" of the line).
 """
@@ -22,6 +22,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 USAGE = {"input_tokens": 100, "output_tokens": 20}
+
+PIECE = b'event: content_block_delta\ndata: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x"}}'
+LINES = {"name": PIECE[:9], "data": PIECE[:40], "line": PIECE + b"\n"}
+"""What is left of an event when the line breaks within its name or its data, or before the empty line that ends it."""
 
 
 class Cut(Exception):
@@ -90,9 +94,12 @@ class Provider:
             )
         if plan.get("hold"):
             await self._hold()
-        if plan.get("cut"):
-            return StreamingResponse(_half(), media_type="application/json", headers={"content-length": "1000"})
-        return JSONResponse(_message(asked, plan) | {"stop_reason": "end_turn"}, headers={"request-id": "req_1"})
+        message = _message(asked, plan) | {"stop_reason": "end_turn"}
+        if "cut" in plan:
+            body = json.dumps(message).encode()
+            length = {"content-length": str(len(body))}
+            return StreamingResponse(_part(body[: plan["cut"]]), media_type="application/json", headers=length)
+        return JSONResponse(message, headers={"request-id": "req_1"})
 
     async def _echo(self, asked: dict[str, Any], plan: dict[str, Any], key: str) -> Response:
         how, at = plan["echo"]
@@ -109,7 +116,7 @@ class Provider:
         usage, words = plan.get("usage", USAGE), plan.get("words", ["ok"])
         _break(plan, "head")
         start = _message(asked, plan) | {"content": [], "usage": usage | {"output_tokens": 1}}
-        yield _event("message_start", message=start)
+        yield _event("message_start", message=start if usage else {"content": []})
         yield _event("ping")
         await asyncio.sleep(0)
         _break(plan, "start")
@@ -118,12 +125,16 @@ class Provider:
             yield _event("content_block_delta", index=0, delta={"type": "text_delta", "text": word})
         if plan.get("hold"):
             await self._hold()
+        if plan.get("cut") in LINES:
+            yield LINES[plan["cut"]]
+            raise Cut
         _break(plan, "text")
         if "error" in plan:
             yield _event("error", error={"type": plan["error"], "message": "Overloaded"})
             return
         yield _event("content_block_stop", index=0)
-        yield _event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage=usage)
+        end = {"stop_reason": "end_turn", "stop_sequence": None}
+        yield _event("message_delta", delta=end, **{"usage": usage} if usage else {})
         yield _event("message_stop")
 
     async def _hold(self) -> None:
@@ -148,8 +159,8 @@ async def _cut(parts: list[bytes], key: bytes, at: int) -> AsyncIterator[bytes]:
                 await asyncio.sleep(0.003)
 
 
-async def _half() -> AsyncIterator[bytes]:
-    yield b'{"type": "mess'
+async def _part(body: bytes) -> AsyncIterator[bytes]:
+    yield body
     raise Cut
 
 

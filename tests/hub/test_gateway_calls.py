@@ -6,7 +6,8 @@ import json
 import signal
 import socketserver
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
@@ -16,6 +17,8 @@ import anthropic
 import genai_prices
 import httpx
 import pytest
+from aar_hub.gateway import params, prices, tap
+from aar_hub.gateway.upstream import STALE_SECONDS
 from hub.gatewayworld import KEY, MODEL, Hub, ask, compact, spec, until
 from hub.provider import Provider
 
@@ -270,25 +273,49 @@ def test_what_is_between_hub_and_provider_is_a_fault(hub: Hub, status: int) -> N
     assert hub.spend() == before
 
 
-def test_a_cut_answer_that_is_no_stream_is_a_fault_and_free(hub: Hub) -> None:
-    count = len(hub.calls())
-    with pytest.raises(anthropic.InternalServerError):
-        hub.client().messages.create(**ask({"cut": "body"}))
+def most(request: dict[str, Any]) -> int:
+    """What the hub holds for a request."""
+    return int((len(compact(request)) + 2048) * 8 + request["max_tokens"] * 20)
+
+
+CUT = {"at once": (1, None), "before its figures": (-70, None), "after its figures": (-1, 100 * 4 + 20 * 20)}
+
+
+@pytest.mark.parametrize(("bytes_", "cost"), CUT.values(), ids=CUT)
+def test_a_cut_answer_that_is_no_stream_is_a_fault_and_paid(hub: Hub, bytes_: int, cost: int | None) -> None:
+    count, before, request = len(hub.calls()), micros(hub.spend()["llmUSD"]), ask({"cut": bytes_})
+    with pytest.raises(anthropic.InternalServerError, match="broke off"):
+        hub.client().messages.create(**request)
     last = hub.settled(count + 1)[-1]
-    assert (last["outcome"], last["costUsd"]) == ("fault", "0.00")
+    assert (last["outcome"], last["status"], micros(last["costUsd"])) == ("broken", 200, cost or most(request))
+    assert micros(hub.spend()["llmUSD"]) - before == (cost or most(request))
+    assert hub.ask("GET", f"/v1/operator/llm/calls/{last['number']}").json()["answer"].startswith("{")
 
 
-def test_an_answer_without_figures_costs_what_it_could(hub: Hub) -> None:
-    count, request = len(hub.calls()), ask({"raw": '{"hello": 1}'})
-    assert hub.post(request).json() == {"hello": 1}
-    length = len(compact(request))
-    assert micros(hub.settled(count + 1)[-1]["costUsd"]) == (length + 2048) * 8 + 1000 * 20
+NO_FIGURES = {
+    "whole": ({"raw": '{"hello": 1}'}, False),
+    "figures that are none": ({"raw": '{"usage": {"input_tokens": null}}'}, False),
+    "half of them": ({"raw": '{"usage": {"input_tokens": 5}}'}, False),
+    "no JSON": ({"raw": "hello"}, False),
+    "stream": ({"usage": {}}, True),
+    "stream that breaks": ({"usage": {}, "cut": "text"}, True),
+}
+
+
+@pytest.mark.parametrize(("plan", "stream"), NO_FIGURES.values(), ids=NO_FIGURES)
+def test_an_answer_without_figures_costs_what_it_could(hub: Hub, plan: dict[str, Any], stream: bool) -> None:
+    count, request = len(hub.calls()), ask(plan, stream=stream)
+    assert hub.post(request).status_code == 200
+    assert micros(hub.settled(count + 1)[-1]["costUsd"]) == most(request)
 
 
 BROKEN = {
     "before any figure": ({"cut": "head"}, 0),
     "before any text": ({"cut": "start"}, 100 * 4 + 1 * 20),
     "cut in the text": ({"cut": "text", "words": ["x" * 5000]}, 100 * 4 + 1000 * 20),  # at most max_tokens
+    "cut in a name": ({"cut": "name", "words": ["x" * 5000]}, 100 * 4 + 1000 * 20),
+    "cut in data": ({"cut": "data", "words": ["x" * 5000]}, 100 * 4 + 1000 * 20),
+    "cut before an event's end": ({"cut": "line", "words": ["x" * 5000]}, 100 * 4 + 1000 * 20),
     "error in the text": ({"error": "overloaded_error", "words": ["x" * 5000]}, 100 * 4 + 1000 * 20),
 }
 
@@ -393,6 +420,65 @@ def test_a_connection_that_the_provider_has_closed_costs_no_call(tmp_path: Path)
             assert "cannot be reached" in answer.text
         finally:
             hub.stop(signal.SIGKILL)
+
+
+class Deaf(socketserver.StreamRequestHandler):
+    """Takes a call and hangs up without a word, after as long as the first line of the prompt says."""
+
+    waits = 0.0
+    took = 0
+
+    def handle(self) -> None:
+        OneAnswerEach._length(self)  # type: ignore[arg-type]
+        type(self).took += 1
+        time.sleep(self.waits)
+
+
+UNHEARD = {
+    "stream, at once": (0.0, True, 2, None),
+    "whole, at once": (0.0, False, 2, most),
+    "whole, after a while": (STALE_SECONDS + 0.1, False, 1, most),
+}
+
+
+@pytest.mark.parametrize(("waits", "stream", "took", "cost"), UNHEARD.values(), ids=UNHEARD)
+def test_a_call_that_is_not_answered_may_have_been_worked_on(
+    tmp_path: Path, waits: float, stream: bool, took: int, cost: Callable[[dict[str, Any]], int] | None
+) -> None:
+    deaf = type("Deaf", (Deaf,), {"waits": waits})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), deaf) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hub = Hub(tmp_path, f"http://127.0.0.1:{server.server_address[1]}")
+        try:
+            hub.open(spec())
+            request = ask(stream=stream)
+            answer = hub.post(request)
+            assert (answer.status_code, answer.json()["error"]["type"]) == (502, "api_error")
+            assert "took the call and did not answer" in answer.text
+            [call] = hub.settled(1)
+            assert (call["outcome"], micros(call["costUsd"])) == ("fault", cost(request) if cost else 0)
+            assert deaf.took == took  # type: ignore[attr-defined]
+        finally:
+            server.shutdown()
+            hub.stop(signal.SIGKILL)
+
+
+def test_the_figures_are_found_wherever_an_answer_breaks_off() -> None:
+    """What the model wrote may look like figures: in a text, or as the input of a tool."""
+    lie = {"input_tokens": 0, "output_tokens": 0}
+    text = json.dumps({"usage": lie, "content": '"usage": {'})
+    content = [
+        {"type": "text", "text": text + "\\"},
+        {"type": "tool_use", "input": {"usage": lie, "more": [{"usage": lie}]}},
+    ]
+    usage = {"input_tokens": 7, "output_tokens": 3}
+    asked = params.Asked("m", False, 1000, 500)
+    body = json.dumps({"content": content, "note": "usage", "usage": usage, "more": 1}).encode()
+    told = body.rindex(b"}, ") + 1
+    for end in range(len(body) + 1):
+        wanted = prices.Tokens(input=7, output=3) if end >= told else prices.Tokens(cache_write_1h=1000, output=500)
+        assert tap.of_message(body[:end], asked) == [wanted], body[:end]
 
 
 def test_no_key_no_call(provider: Provider, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ GatewayError
 ├── TooBig         413
 ├── Busy           429  only what runs at this moment stands in the way: try again
 ├── UpstreamFault  502  the provider failed or cannot be reached
+│   └── Unheard    502  it took the call, and no answer came
 └── NoKey          503  the hub has no provider key
 """
 
@@ -94,6 +95,10 @@ class UpstreamFault(GatewayError):
     """The provider failed or cannot be reached."""
 
     status = 502
+
+
+class Unheard(UpstreamFault):
+    """The provider took the call, and no answer came: whether it worked on it is not known."""
 
 
 class NoKey(GatewayError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from aar_hub.gateway import record, tap
-from aar_hub.gateway.errors import GatewayError, UpstreamFault
+from aar_hub.gateway.errors import GatewayError, Unheard, UpstreamFault
 from aar_hub.gateway.meter import Closing, Meter, Opening
 from aar_hub.gateway.prices import Tokens
 from aar_hub.gateway.tap import Tap
@@ -22,6 +22,7 @@ from aar_hub.hub import Hub
 LOG = logging.getLogger("aar_hub.gateway")
 MAX_ANSWER_BYTES = 64 << 20
 """An answer of a million tokens, with room for its frames."""
+OK = 200
 FAULTS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -64,11 +65,13 @@ class Exchange:
             async with answer:
                 outcome, runs = await self._listen(answer)
         except GatewayError as error:
+            if isinstance(error, Unheard) and not self._opening.asked.stream:
+                runs = self._most()
             self._tell(error)
-        except FAULTS as error:
-            self._tell(_fault(error))
         except Exception:  # an own fault must not leave the caller waiting, nor the money held
             LOG.exception("a call of %s failed", self._opening.caller.subject)
+            if status == OK:
+                runs = self._most()
             self._tell(UpstreamFault("The hub failed at this call: its log says why; try again."))
         try:
             await self._pay(outcome, status, runs)
@@ -79,44 +82,39 @@ class Exchange:
 
     async def _listen(self, answer: aiohttp.ClientResponse) -> tuple[str, list[Tokens]]:
         """(outcome, runs) of an answer, passed on as it comes or, if it is no stream, once it is whole."""
-        if answer.status == 200 and answer.content_type == "text/event-stream":
+        if answer.status == OK and answer.content_type == "text/event-stream":
             return await self._stream(answer)
         secrets = self._parts.hub.key.secrets()
-        body = secrets.hide(await _whole(answer))
-        head = Head(answer.status, passed_back(answer, secrets), len(body))
-        if answer.status == 200:
-            self._start(head, body)
-            return "answered", self._paid_runs(body)
-        if answer.status in RELAYED:
-            self._start(head, body)
+        came, fault = await _whole(answer)
+        body = secrets.hide(came) if fault is None else secrets.hide_start(came)
+        if fault is None and answer.status in (OK, *RELAYED):
+            self._start(Head(answer.status, passed_back(answer, secrets), len(body)), body)
         else:
             self._chunks.append(body)  # for the record alone
-            self._tell(_refused(answer.status))
-        return "refused", []
+            self._tell(fault or _refused(answer.status))
+        if answer.status != OK:
+            return "refused", []
+        billed = self._opening.kind == "messages"
+        return "answered" if fault is None else "broken", tap.of_message(came, self._opening.asked) if billed else []
 
-    def _paid_runs(self, body: bytes) -> list[Tokens]:
-        if self._opening.kind != "messages":
-            return []
-        found = tap.of_message(body)
-        # Answered without figures: what it cost is unknown, so it is what it could have cost.
-        asked = self._opening.asked
-        return found or [Tokens(cache_write_1h=asked.prompt, output=asked.output)]
+    def _most(self) -> list[Tokens]:
+        """What a call is paid for that may have been worked on, unseen."""
+        return [tap.most(self._opening.asked)] if self._opening.kind == "messages" else []
 
     async def _stream(self, answer: aiohttp.ClientResponse) -> tuple[str, list[Tokens]]:
         secrets = self._parts.hub.key.secrets()
         heard, veil, fault = Tap(), Veil(secrets), None
-        self._start(Head(200, passed_back(answer, secrets), None))
+        self._start(Head(OK, passed_back(answer, secrets), None))
         try:
             async for chunk in _limited(answer):
                 heard.feed(chunk)
                 self._say(veil.feed(chunk))
-        except (*FAULTS, UpstreamFault) as error:
-            fault = error if isinstance(error, UpstreamFault) else _fault(error)
-        self._say(veil.end())
+        except UpstreamFault as broken:
+            fault = broken
+        self._say(veil.end() if fault is None else veil.break_off())
         if fault is not None:
-            # An empty line ends the event that broke off, if one did: else this would be a part of it.
-            self._say(b"\n\nevent: error\ndata: " + fault.body() + b"\n\n")
-        return "answered" if heard.finished else "broken", heard.runs(self._opening.asked.output)
+            self._say(b"event: error\ndata: " + fault.body() + b"\n\n")
+        return "answered" if heard.finished else "broken", heard.runs(self._opening.asked)
 
     def _start(self, head: Head, body: bytes = b"") -> None:
         if body:
@@ -161,20 +159,31 @@ class Exchange:
 
 
 async def _limited(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """An answer's pieces as they come.
+
+    Raises:
+        UpstreamFault: it breaks off, or is too long.
+    """
     size = 0
-    async for chunk in answer.content.iter_any():
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            raise UpstreamFault(f"The provider's answer exceeds {MAX_ANSWER_BYTES} bytes: the rest was not read.")
-        yield chunk
+    try:
+        async for chunk in answer.content.iter_any():
+            size += len(chunk)
+            if size > MAX_ANSWER_BYTES:
+                raise UpstreamFault(f"The provider's answer exceeds {MAX_ANSWER_BYTES} bytes: the rest was not read.")
+            yield chunk
+    except FAULTS as error:
+        raise UpstreamFault(f"The provider's answer broke off ({type(error).__name__}): try again.") from error
 
 
-async def _whole(answer: aiohttp.ClientResponse) -> bytes:
-    return b"".join([chunk async for chunk in _limited(answer)])
-
-
-def _fault(error: Exception) -> UpstreamFault:
-    return UpstreamFault(f"The provider's answer broke off ({type(error).__name__}): try again.")
+async def _whole(answer: aiohttp.ClientResponse) -> tuple[bytes, UpstreamFault | None]:
+    """What came of an answer, and why the rest did not."""
+    pieces: list[bytes] = []
+    try:
+        async for chunk in _limited(answer):
+            pieces.append(chunk)
+    except UpstreamFault as fault:
+        return b"".join(pieces), fault
+    return b"".join(pieces), None
 
 
 def _refused(status: int) -> UpstreamFault:

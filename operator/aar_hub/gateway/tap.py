@@ -1,14 +1,23 @@
-"""Reads the usage out of an answer while it passes by. Figures of a stream are cumulative: the last one holds."""
+"""Reads the usage out of an answer while it passes by. Figures of a stream are cumulative: the last one holds.
+
+Whatever figures are missing where the provider has worked, the most that they can be stands in their place.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+from aar_hub.gateway.params import Asked
 from aar_hub.gateway.prices import Tokens
 
 OWN_RUN = "message"
 """The kind of iteration that the figures at the top count already."""
+NEEDED = ("input_tokens", "output_tokens")
+"""A usage without them is none."""
+TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[][{}]', re.DOTALL)
+"""A string, up to the end if it is not closed, or a bracket outside of strings."""
 
 
 class Tap:
@@ -16,6 +25,7 @@ class Tap:
 
     def __init__(self) -> None:
         self.finished = False
+        self._begun = False
         self._usage: dict[str, Any] | None = None
         self._final = False
         self._delta_bytes = 0
@@ -40,29 +50,52 @@ class Tap:
             self.finished = True
 
     def _take(self, event: dict[str, Any]) -> None:
+        self._begun = True
         message = event.get("message")
         usage = event.get("usage") or (message.get("usage") if isinstance(message, dict) else None)
         if isinstance(usage, dict):
             self._final = self._event == b"message_delta"
             self._usage = (self._usage or {}) | {name: value for name, value in usage.items() if value is not None}
 
-    def runs(self, max_tokens: int) -> list[Tokens]:
+    def runs(self, asked: Asked) -> list[Tokens]:
         """What has to be paid. A stream that broke before its last figures wrote at most a token for each byte it sent."""
         found = runs(self._usage)
-        if found and not self._final:
-            written = min(max_tokens, max(self._delta_bytes, found[0].output))
+        if not found:
+            return [most(asked)] if self._begun or self.finished else []
+        if not self._final:
+            written = min(asked.output, max(self._delta_bytes, found[0].output))
             found[0] = Tokens(**vars(found[0]) | {"output": written})
         return found
 
 
-def of_message(body: bytes) -> list[Tokens] | None:
-    """The runs of an answer that is no stream; none if it has no usage."""
-    return runs(_json(body).get("usage")) or None
+def of_message(body: bytes, asked: Asked) -> list[Tokens]:
+    """The runs of an answer that is no stream, or of as much of it as came: once it begins, the provider has written it all."""
+    whole = _json(body)
+    return runs(whole["usage"] if "usage" in whole else _usage_in(body)) or [most(asked)]
+
+
+def most(asked: Asked) -> Tokens:
+    """The most that a call can have used."""
+    return Tokens(cache_write_1h=asked.prompt, output=asked.output)
+
+
+def _usage_in(body: bytes) -> Any:
+    """The usage at the top of JSON that breaks off; what the model wrote, which may look like one, lies deeper or in strings."""
+    depth = 0
+    for found in TOKEN.finditer(body):
+        token = found[0]
+        depth += (token in (b"{", b"[")) - (token in (b"}", b"]"))
+        if depth == 1 and token == b'"usage"' and (after := body[found.end() :].lstrip()).startswith(b":"):
+            try:
+                return json.JSONDecoder().raw_decode(after[1:].decode(errors="replace").lstrip())[0]
+            except ValueError:
+                return None
+    return None
 
 
 def runs(usage: Any) -> list[Tokens]:
     """The model runs that a usage reports: the answer, and what ran beside it (a compaction)."""
-    if not isinstance(usage, dict):
+    if not isinstance(usage, dict) or not all(isinstance(usage.get(name), int) for name in NEEDED):
         return []
     beside = [one for one in usage.get("iterations") or [] if isinstance(one, dict) and one.get("type") != OWN_RUN]
     return [_tokens(one) for one in (usage, *beside)]

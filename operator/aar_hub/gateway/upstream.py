@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Mapping
 
 import aiohttp
 
-from aar_hub.gateway.errors import UpstreamFault
+from aar_hub.gateway.errors import Unheard, UpstreamFault
 from aar_hub.gateway.key import Key
 from aar_hub.gateway.secrets import Secrets
 from aar_hub.settings import Settings
@@ -25,6 +26,10 @@ RELAYED = frozenset({400, 404, 413, 422, 429, OVERLOADED})
 
 STALE = (aiohttp.ClientOSError, aiohttp.ClientConnectionResetError, aiohttp.ServerDisconnectedError)
 """A connection kept from an earlier call that the provider closed as this one was sent: tried once more, on another one."""
+STALE_SECONDS = 1.0
+"""A closed connection shows within a round trip. Who waited longer may have been worked for, and asks again himself."""
+NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+"""No byte of the call can have reached the provider."""
 
 
 class Upstream:
@@ -40,18 +45,26 @@ class Upstream:
         Raises:
             NoKey: there is no key to send it with.
             UpstreamFault: the provider cannot be reached.
+            Unheard: it did not answer.
         """
         out = {name: headers[name] for name in HEADERS_OUT if name in headers}
         # Identity, so that the meter reads what the caller reads.
         out |= {"authorization": f"Bearer {self._key.read()}", "accept-encoding": "identity", "user-agent": "aar-hub"}
+        began = time.monotonic()
         try:
             try:
                 return await self._post(path, out, body)
             except STALE:
+                if time.monotonic() - began > STALE_SECONDS:
+                    raise
                 return await self._post(path, out, body)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except NOT_SENT as error:
             raise UpstreamFault(
                 f"The provider cannot be reached ({type(error).__name__}): nothing was charged; try again."
+            ) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unheard(
+                f"The provider took the call and did not answer ({type(error).__name__}): try again."
             ) from error
 
     async def _post(self, path: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:

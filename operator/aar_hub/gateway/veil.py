@@ -13,6 +13,7 @@ from typing import Any
 from aar_hub.gateway.secrets import HIDDEN, MOST, Secrets
 
 DATA = b"data:"
+BLANK = (b"\n\n", b"\n\r\n")
 PIECES = {"content_block_start": "content_block", "content_block_delta": "delta"}
 """Events that bring pieces of text, and where."""
 BETWEEN = ("ping",)
@@ -45,6 +46,8 @@ class Veil:
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
         self._rest: list[bytes] = []
+        self._within = False
+        """Whether an event has begun its data and not ended."""
         self._held: list[_Line] = []
         self._place: tuple[Any, str] | None = None
 
@@ -56,6 +59,7 @@ class Veil:
             return b""
         lines = self._secrets.hide(b"".join(self._rest) + chunk[:cut])
         self._rest = [chunk[cut:]]
+        self._within = lines.rstrip(b"\r\n").rpartition(b"\n")[2].startswith(DATA) and not lines.endswith(BLANK)
         if not self._held and not self._secrets.may_begin(lines):
             return lines
         return b"".join(map(self._take, lines.splitlines(keepends=True)))
@@ -63,6 +67,11 @@ class Veil:
     def end(self) -> bytes:
         """What is left when the stream is over."""
         return self._leave() + self._secrets.hide_start(b"".join(self._rest))
+
+    def break_off(self) -> bytes:
+        """What is left when the stream breaks off: without half a line, which would spoil the event that is to follow."""
+        ends = b"\n" if self._within else b""
+        return self._leave() + ends
 
     def _take(self, raw: bytes) -> bytes:
         event = _json(raw) if raw.startswith(DATA) else None
