@@ -13,6 +13,7 @@ from aar_hub.errors import Refused
 from aar_hub.hub import Hub
 from aar_hub.records import Campaign
 from aar_hub.store import tables
+from aar_hub.store.prepared import Prepared
 
 VERIFICATION = "verification"
 EXPERIMENT = "experiment"
@@ -21,6 +22,14 @@ GPU = "gpu"
 """Account of what GPUs cost; and the entry that says which part of a reservation is for them. Such rows are in no sum of money."""
 OPEN = "open"
 """Outcome of an LLM call that is under way."""
+
+
+_TOTALS = tables.ledger_totals
+_ADD = Prepared(
+    sa.update(_TOTALS)
+    .where(_TOTALS.c.entry == sa.bindparam("of_entry"), _TOTALS.c.account == sa.bindparam("of_account"))
+    .values(micros=_TOTALS.c.micros + sa.bindparam("more"))
+)
 
 
 def balance(tx: sa.Connection, campaign: Campaign) -> Balance:
@@ -86,10 +95,8 @@ def write(tx: sa.Connection, key: str, entry: str, account: str, micros: int, ex
 
 def add_total(tx: sa.Connection, entry: str, account: str, micros: int) -> None:
     """Add to a sum of the ledger; whoever inserts rows does it in the same transaction."""
-    table = tables.ledger_totals
-    this = sa.and_(table.c.entry == entry, table.c.account == account)
-    if tx.execute(sa.update(table).where(this).values(micros=table.c.micros + micros)).rowcount == 0:
-        tx.execute(sa.insert(table).values(entry=entry, account=account, micros=micros))
+    if _ADD.run(tx, [{"of_entry": entry, "of_account": account, "more": micros}]) == 0:
+        tx.execute(sa.insert(tables.ledger_totals).values(entry=entry, account=account, micros=micros))
 
 
 def _fits(others: int, amount: int, needed_beside: int, limit: int) -> bool:

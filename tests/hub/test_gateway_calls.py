@@ -364,6 +364,7 @@ def test_the_record_is_whole(hub: Hub) -> None:
 
 def test_metrics(hub: Hub) -> None:
     hub.client().messages.create(**ask())
+    assert hub.post(ask() | {"container": "c"}).status_code == 400
     hub.settled(1)
     text = hub.control.get("/metrics").text
     row = hub.rows("select sum(input), sum(cost), count(*) from llm_calls")[0]

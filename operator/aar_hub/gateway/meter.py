@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -19,10 +20,14 @@ from aar_hub.gateway.prices import Rates, Tokens
 from aar_hub.hub import Hub
 from aar_hub.records import Campaign
 from aar_hub.store import tables
+from aar_hub.store.database import WriterBusy
+from aar_hub.store.prepared import Prepared
 
 RETRY_SECONDS = 5
 """About the length of a short call: then what it held is free."""
 SUSPENDED_SECONDS = 60
+SYNC_SECONDS = 0.002
+"""From a page to the sync of the disk: pages of one moment share it."""
 LOST = "lost"
 """Outcome of a call whose end this hub never saw; it is paid as if it had cost all it could."""
 T = TypeVar("T")
@@ -156,40 +161,52 @@ class Page:
     def write(self, tx: sa.Connection) -> None:
         """Add the rows."""
         if self.opened:
-            tx.execute(sa.insert(tables.llm_calls), self.opened)
+            _OPEN.run(tx, self.opened)
         if self.closed:
-            tx.execute(_CLOSE, self.closed)
+            _CLOSE.run(tx, self.closed)
         if self.paid:
-            tx.execute(sa.insert(tables.ledger), self.paid)
+            _PAY.run(tx, self.paid)
             purse.add_total(tx, "settle", purse.LLM, sum(row["micros"] for row in self.paid))
 
 
-_COLUMNS = ("outcome", "status", "cost", "record", "ended", *vars(Tokens()))
-_CLOSE = (
+def _named(*columns: str) -> dict[str, Any]:
+    return {name: sa.bindparam(name) for name in columns}
+
+
+_KINDS = tuple(vars(Tokens()))
+_OPEN = Prepared(
+    sa.insert(tables.llm_calls).values(
+        _named("call", "researcher", "kind", "reserved", "model", "started", "outcome")
+        | dict.fromkeys(("cost", *_KINDS), sa.literal_column("0"))
+    )
+)
+_CLOSE = Prepared(
     sa.update(tables.llm_calls)
     .where(tables.llm_calls.c.call == sa.bindparam("the_call"))
-    .values({name: sa.bindparam(name) for name in _COLUMNS})
+    .values(_named("outcome", "status", "cost", "record", "ended", *_KINDS))
 )
+_PAY = Prepared(sa.insert(tables.ledger).values(_named("key", "entry", "account", "micros", "created")))
 Step = Callable[[Page], None]
 Waiting = tuple[bool, Step, asyncio.Future[None]]
 """(opens, step, what its caller waits for)."""
 
 
 class Meter:
-    """Runs steps one after another on pages of their own, in one thread."""
+    """Runs steps one after another on pages of their own: in this thread if nobody else writes, which takes less time than another thread to wake."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="meter")
         self._waiting: list[Waiting] = []
-        self._turning: asyncio.Task[None] | None = None
+        self._turning = False
         self._last: tuple[int, Page] | None = None
         # A thread of its own: the next page need not wait for the disk.
         self._syncer = ThreadPoolExecutor(1, thread_name_prefix="sync")
         self._unsynced = False
+        self._due: asyncio.TimerHandle | None = None
 
     async def open(self, opening: Opening) -> None:
-        """Hold the money of a call; back when it lies on the disk. Raises as Page.open."""
+        """Hold the money of a call; back when it survives a kill. Raises as Page.open."""
         await self._run(True, lambda page: page.open(opening))
 
     async def close(self, closing: Closing, reserved: int) -> None:
@@ -197,52 +214,65 @@ class Meter:
         await self._run(False, lambda page: page.close(closing, reserved))
 
     async def _run(self, opens: bool, step: Step) -> None:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
         self._waiting.append((opens, step, done))
-        if self._turning is None:
-            self._turning = asyncio.create_task(self._turn())
+        if not self._turning:
+            self._turning = True
+            loop.call_soon(self._turn, loop)  # not at once: what else comes in this turn of the loop shares the page
         await done
 
-    async def _turn(self) -> None:
-        """Pages until nobody waits; what closes comes first, since it frees money for what opens.
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A page for those who wait; what closes comes first, since it frees money for what opens.
 
         Callers go on before the disk has synced: what a page holds survives a kill at once, and a failure of the machine some
         milliseconds later, which is less than a call takes to reach the provider and to cost anything there.
         """
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch, self._waiting = sorted(self._waiting, key=lambda one: one[0]), []
-            try:
-                await loop.run_in_executor(self._thread, self._work, loop, batch)
-            except Exception as error:  # noqa: BLE001  whatever the database says, each of these callers has to hear it
-                _tell(batch, [error] * len(batch))
-        self._turning = None
+        batch, self._waiting = sorted(self._waiting, key=lambda one: one[0]), []
+        if self._hub.db.quick:
+            with contextlib.suppress(WriterBusy):
+                self._done(loop, batch, self._try_page(batch, wait=False))
+                return
+        working = loop.run_in_executor(self._thread, self._try_page, batch)
+        working.add_done_callback(lambda ended: self._done(loop, batch, ended.result()))
 
-    def _work(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting]) -> None:
-        results = self._page([step for _, step, _ in batch])
-        loop.call_soon_threadsafe(_tell, batch, results)
-        if not self._unsynced:  # else a sync that has not begun will take these rows along
+    def _done(self, loop: asyncio.AbstractEventLoop, batch: list[Waiting], results: Sequence[Exception | None]) -> None:
+        _tell(batch, results)
+        if not self._unsynced:
             self._unsynced = True
-            self._syncer.submit(self._sync)
+            self._due = loop.call_later(SYNC_SECONDS, self._syncer.submit, self._sync)
+        self._turning = bool(self._waiting)
+        if self._turning:
+            loop.call_soon(self._turn, loop)
 
     def _sync(self) -> None:
-        self._unsynced = False
+        self._unsynced = False  # first: what is written from here on needs another
         self._hub.db.sync()
 
-    def _page(self, steps: list[Step]) -> list[Exception | None]:
+    def _try_page(self, batch: list[Waiting], wait: bool = True) -> Sequence[Exception | None]:
+        try:
+            return self._page(batch, wait)
+        except WriterBusy:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever the database says, each of these callers has to hear it
+            return [error] * len(batch)
+
+    def _page(self, batch: list[Waiting], wait: bool) -> list[Exception | None]:
         """The steps in one transaction. If nobody wrote since the last page, the purse is as that one left it, and need not be read."""
         database, (generation, last) = self._hub.db, self._last or (-1, None)
-        self._last = None
-        with database.write_ahead() as tx:
+        with database.write_ahead(wait=wait) as tx:
             page = last.next() if last is not None and database.generation == generation else Page.of(tx)
-            results = [_try(step, page) for step in steps]
+            results = [_try(step, page) for _, step, _ in batch]
             page.write(tx)
             generation = database.generation + 1
         self._last = generation, page
         return results
 
     def stop(self) -> None:
-        """End the threads."""
+        """End the threads, after a last sync."""
+        if self._due is not None:
+            self._due.cancel()
+            self._syncer.submit(self._sync)
         self._thread.shutdown()
         self._syncer.shutdown()
 

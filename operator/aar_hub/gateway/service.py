@@ -22,12 +22,15 @@ from aar_hub.gateway.meter import Meter, Opening
 from aar_hub.gateway.upstream import Upstream
 from aar_hub.hub import Hub
 
-KINDS = {"/v1/messages": "messages", "/v1/messages/count_tokens": "count_tokens"}
+MESSAGES = "/v1/messages"
+KINDS = {MESSAGES: "messages", f"{MESSAGES}/count_tokens": "count_tokens"}
 QUERIES = (b"", b"beta=true")
 MAX_BODY_BYTES = 32 << 20
 """The provider's own limit."""
 LONG_BYTES = 256 << 10
 """Bodies above this are read in a thread: they would hold up the loop for milliseconds."""
+KNOWN_TOKENS = 1024
+"""Tokens whose signature need not be checked again: a token holds no time, and whether it still holds is asked with every call."""
 END_SECONDS = 5.0
 """For calls under way when the hub stops."""
 
@@ -38,6 +41,7 @@ class Gateway:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._parts = Parts(hub, Meter(hub), Upstream(hub.settings, hub.key), ThreadPoolExecutor(2, "records"))
+        self._known: dict[str, tuple[Caller, str]] = {}
         self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -69,12 +73,16 @@ class Gateway:
 
     def _caller(self, headers: Mapping[str, str]) -> tuple[Caller, str]:
         header = headers.get("authorization") or f"Bearer {headers.get('x-api-key', '')}"
+        if known := self._known.get(header):
+            return known
         try:
             caller, campaign_uid = auth.signed(self._hub, header)
         except Unauthorized as error:
             raise NoToken(str(error)) from error
         if caller.role != "researcher":
             raise NotAllowed(f"The role {caller.role!r} may not call an LLM: only researchers may.")
+        if len(self._known) < KNOWN_TOKENS:
+            self._known[header] = caller, campaign_uid
         return caller, campaign_uid
 
     async def _pass_on(self, opening: Opening, path: str, headers: Mapping[str, str], body: bytes) -> Exchange:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 import aiohttp
+from yarl import URL
 
 from aar_hub.gateway.errors import Unheard, UpstreamFault
 from aar_hub.gateway.key import Key
@@ -37,6 +38,7 @@ class Upstream:
 
     def __init__(self, settings: Settings, key: Key) -> None:
         self._settings, self._key = settings, key
+        self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, path: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
@@ -68,7 +70,8 @@ class Upstream:
             ) from error
 
     async def _post(self, path: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
-        url, proxy = self._settings.provider_url + path, self._settings.provider_proxy
+        url = self._urls.get(path) or self._urls.setdefault(path, URL(self._settings.provider_url + path))
+        proxy = self._settings.provider_proxy
         return await self._open().post(url, data=body, headers=headers, allow_redirects=False, proxy=proxy)
 
     def _open(self) -> aiohttp.ClientSession:

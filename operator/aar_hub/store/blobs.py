@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 
 import fsspec
 from aar_api import digest
 from aar_api.errors import AarError
+from fsspec.implementations.local import LocalFileSystem
 
 
 class BlobMissing(AarError):
@@ -19,6 +21,8 @@ class Blobs:
     def __init__(self, root: str) -> None:
         self._fs, self._root = fsspec.core.url_to_fs(root)
         self._fs.makedirs(self._root, exist_ok=True)
+        self._local = isinstance(self._fs, LocalFileSystem)
+        """Then files are opened without fsspec, which takes longer than the file."""
         self._made: set[str] = set()
 
     def _path(self, address: str) -> str:
@@ -41,11 +45,18 @@ class Blobs:
             BlobMissing: it is absent, or what lies there has another digest.
         """
         try:
-            data: bytes = self._fs.cat_file(self._path(address))
+            data = self._read(self._path(address))
         except FileNotFoundError as error:
             raise BlobMissing(f"The blob {address} is gone from {self._root}: restore the data folder.") from error
         if digest.of_bytes(data) != address:
             raise BlobMissing(f"The blob {address} in {self._root} is damaged: its content has another digest.")
+        return data
+
+    def _read(self, path: str) -> bytes:
+        if self._local:
+            with open(path, "rb") as file:
+                return file.read()
+        data: bytes = self._fs.cat_file(path)
         return data
 
     def _write(self, path: str, data: bytes) -> None:
@@ -54,6 +65,11 @@ class Blobs:
         if parent not in self._made:
             self._fs.makedirs(parent, exist_ok=True)
             self._made.add(parent)
+        if self._local:
+            with open(draft, "wb") as file:
+                file.write(data)
+            os.replace(draft, path)
+            return
         with self._fs.open(draft, "wb") as file:
             file.write(data)
         self._fs.mv(draft, path)
