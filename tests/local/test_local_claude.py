@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import threading
-import zlib
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 from aar_api.wire import Report
+from aar_hub.gateway import kept
+from aar_hub.store.blobs import Blobs
 from local import campaigns
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a minute on two quiet cores
@@ -97,14 +98,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, cache: str) -> Iterator[tuple[
 
 def said(folder: Path) -> list[tuple[bytes, bytes]]:
     """Request and answer of every LLM call, from the hub's records."""
-    blobs = campaigns.hub_database(folder).parent / "blobs"
-    found = []
-    for row in campaigns.ask_hub(folder, "SELECT record FROM llm_calls WHERE record IS NOT NULL ORDER BY seq"):
-        name = row["record"].removeprefix("sha256:")
-        data = zlib.decompress((blobs / name[:2] / name).read_bytes())
-        end = 8 + int.from_bytes(data[:8], "big")
-        found.append((data[8:end], data[end:]))
-    return found
+    blobs = Blobs(str(campaigns.hub_database(folder).parent / "blobs"))
+    rows = campaigns.ask_hub(folder, "SELECT record FROM llm_calls WHERE record IS NOT NULL ORDER BY seq")
+    return [kept.read(blobs, row["record"]) for row in rows]
 
 
 def test_what_cheats_is_not_confirmed(run: tuple[Path, Watch, str]) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from aar_hub.gateway import record, tap
+from aar_hub.gateway import tap
 from aar_hub.gateway.errors import GatewayError, Unheard, UpstreamFault
+from aar_hub.gateway.kept import Kept
 from aar_hub.gateway.meter import Closing, Meter, Opening
 from aar_hub.gateway.prices import Tokens
 from aar_hub.gateway.tap import Tap
@@ -44,6 +45,7 @@ class Parts:
     hub: Hub
     meter: Meter
     upstream: Upstream
+    kept: Kept
     files: Executor
 
 
@@ -152,12 +154,12 @@ class Exchange:
         cost = opening.rates.cost(runs)
         if cost > opening.amount:
             LOG.warning("call %s cost %s micro-dollars, more than the %s held", opening.call, cost, opening.amount)
-        said = b"".join(self._chunks)
+        who, said = opening.caller.subject, b"".join(self._chunks)
         if len(self._body) + len(said) > LONG_BYTES:
             loop = asyncio.get_running_loop()
-            address = await loop.run_in_executor(parts.files, record.keep, parts.hub, self._body, said)
+            address = await loop.run_in_executor(parts.files, parts.kept.keep, who, self._body, said)
         else:
-            address = record.keep(parts.hub, self._body, said)
+            address = parts.kept.keep(who, self._body, said)
         total = sum(runs, Tokens())
         await parts.meter.close(Closing(opening.call, outcome, status, cost, total, address), opening.amount)
 

@@ -1,37 +1,20 @@
-"""What was said, whole: request and answer of a call in one compressed blob, listed in `llm_calls`."""
+"""Calls with what was said in them, for people."""
 
 from __future__ import annotations
-
-import zlib
 
 import sqlalchemy as sa
 from aar_api import money
 from aar_api.wire import LlmCall, LlmRecord
 
 from aar_hub.errors import NotFound
+from aar_hub.gateway import kept
 from aar_hub.hub import Hub
 from aar_hub.store import tables
 
-LEVEL = 1
-"""Of zlib: prompts shrink to a quarter, at 100 MB a second."""
-LENGTH_BYTES = 8
 TOKENS = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "output")
 """Kinds of tokens, as the table and LlmCall name them."""
 PAGE = 200
 """Calls in one answer; ask again with the last number for more."""
-
-
-def keep(hub: Hub, request: bytes, answer: bytes) -> str:
-    """Store both; the address of the blob."""
-    packed = zlib.compress(len(request).to_bytes(LENGTH_BYTES, "big") + request + answer, LEVEL)
-    return hub.blobs.put(packed)
-
-
-def unpack(blob: bytes) -> tuple[bytes, bytes]:
-    """(request, answer), byte for byte."""
-    data = zlib.decompress(blob)
-    end = LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "big")
-    return data[LENGTH_BYTES:end], data[end:]
 
 
 def calls(hub: Hub, since: int, researcher: str | None) -> list[LlmCall]:
@@ -66,7 +49,7 @@ def find(tx: sa.Connection, number: int) -> sa.RowMapping | None:
 
 def said(hub: Hub, row: sa.RowMapping) -> tuple[str, str]:
     """(request, answer) of a call as text; both empty while it is under way."""
-    request, answer = unpack(hub.blobs.get(row["record"])) if row["record"] else (b"", b"")
+    request, answer = kept.read(hub.blobs, row["record"]) if row["record"] else (b"", b"")
     hide = hub.key.secrets().hide_text
     return hide(request.decode(errors="replace")), hide(answer.decode(errors="replace"))
 

@@ -18,6 +18,7 @@ from aar_hub.errors import Unauthorized
 from aar_hub.gateway import meter, params, prices
 from aar_hub.gateway.errors import BadCall, Busy, GatewayError, NoSuchPath, NotAllowed, NoToken, TooBig
 from aar_hub.gateway.exchange import Exchange, Head, Parts
+from aar_hub.gateway.kept import Kept
 from aar_hub.gateway.meter import Meter, Opening
 from aar_hub.gateway.upstream import Upstream
 from aar_hub.hub import Hub
@@ -40,7 +41,9 @@ class Gateway:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._parts = Parts(hub, Meter(hub), Upstream(hub.settings, hub.key), ThreadPoolExecutor(2, "records"))
+        self._parts = Parts(
+            hub, Meter(hub), Upstream(hub.settings, hub.key), Kept(hub.blobs), ThreadPoolExecutor(2, "records")
+        )
         self._known: dict[str, tuple[Caller, str]] = {}
         self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
