@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from aar_cli import settings
 from aar_cli.errors import BadFile, CliError, PartFailed
 
 SECONDS = 300
@@ -56,4 +57,6 @@ def names(module: str, *arguments: str) -> list[str]:
 
 def _run(module: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     command = (sys.executable, "-m", module, *arguments)
-    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=SECONDS, check=False, env=settings.for_parts()
+    )

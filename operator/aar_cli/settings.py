@@ -19,3 +19,8 @@ def for_operator(provider: str | None) -> dict[str, str]:
     if provider is not None:
         environment |= {PROVIDER_URL: provider, PROVIDER_KEY: "fake-llm"}
     return environment
+
+
+def for_parts() -> dict[str, str]:
+    """The environment of parts that are only asked something: the key is none of their business."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PROVIDER_KEY)}

@@ -120,7 +120,7 @@ def test_what_cheats_is_not_confirmed(run: tuple[Path, Watch, str]) -> None:
 
 def test_the_key_is_nowhere_in_the_sandboxes_nor_in_the_records(run: tuple[Path, Watch, str]) -> None:
     folder, watch, told = run
-    assert {"aar_agent.main", "aar_lab.train"} <= watch.seen, "it has looked at both kinds of sandbox"
+    assert watch.seen >= {"aar_agent.main", "aar_lab.train"}, "it has looked at both kinds of sandbox"
     assert watch.found == set()
     assert KEY not in told
     # The cluster's own store has the Secret of the hub's pod; it is what stands for the API server's.
