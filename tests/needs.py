@@ -1,4 +1,4 @@
-"""What a test needs of its machine: without it the test is skipped, or fails where AAR_REQUIRE says that it must be there."""
+"""What a test needs of its machine: without it the test is skipped, or fails where TESTS_REQUIRE says that it must be there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def lacking(what: str, sentence: str) -> NoReturn:
-    """Skip for want of `what`, a word that AAR_REQUIRE may list: kubernetes, helm, prometheus, browser."""
-    if what in os.environ.get("AAR_REQUIRE", "").split():
-        pytest.fail(f"AAR_REQUIRE asks for {what}, but {sentence}", pytrace=False)
+    """Skip for want of `what`, a word that TESTS_REQUIRE may list: kubernetes, helm, prometheus, browser."""
+    if what in os.environ.get("TESTS_REQUIRE", "").split():
+        pytest.fail(f"TESTS_REQUIRE asks for {what}, but {sentence}", pytrace=False)
     pytest.skip(sentence)

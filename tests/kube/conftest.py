@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    if "kubernetes" in os.environ.get("AAR_REQUIRE", "").split():
+    if "kubernetes" in os.environ.get("TESTS_REQUIRE", "").split():
         lack_of_kubernetes()
     with running(tmp_path_factory.mktemp("plane")) as plane:
         yield plane

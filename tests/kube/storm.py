@@ -40,6 +40,8 @@ class Weather:
     """Watches are cut after this. 0: they are not."""
     gone_every: int = 0
     """Every so many watches are told that their version is too old."""
+    deaf: bool = False
+    """Watches tell of no deletion, as when each of them fell into a gap."""
     seen: Counter[str] = field(default_factory=Counter)
     """What was done, by word."""
     made: Counter[str] = field(default_factory=Counter)
@@ -114,12 +116,21 @@ class Storm:
             async with asyncio.timeout(self.weather.watch_seconds or None), self._send(request, b"") as answer:
                 response.set_status(answer.status)
                 await response.prepare(request)
+                rest = b""
                 async for chunk in answer.content.iter_any():
-                    await response.write(chunk)
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        if self._told(line):
+                            await response.write(line + b"\n")
         if self.weather.watch_seconds and request.transport is not None:
             self.weather.seen["cut"] += 1
             request.transport.abort()
         return response
+
+    def _told(self, line: bytes) -> bool:
+        lost = self.weather.deaf and b'"DELETED"' in line[:24]
+        self.weather.seen["deletion"] += lost
+        return not lost
 
 
 @contextlib.contextmanager

@@ -633,6 +633,8 @@ def test_running_chooses_the_double_where_there_is_nothing(monkeypatch: pytest.M
 def test_a_lack_of_kubernetes_fails_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KUBEBUILDER_ASSETS", "KUBECONFIG"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AAR_REQUIRE", "helm kubernetes")
-    with pytest.raises(pytest.fail.Exception, match="AAR_REQUIRE asks for kubernetes, but neither KUBEBUILDER_ASSETS"):
+    monkeypatch.setenv("TESTS_REQUIRE", "helm kubernetes")
+    with pytest.raises(
+        pytest.fail.Exception, match="TESTS_REQUIRE asks for kubernetes, but neither KUBEBUILDER_ASSETS"
+    ):
         lack_of_kubernetes()

@@ -17,6 +17,7 @@ RARE_LISTS = {"AAR_RELIST_SECONDS": "3600"}
 WEATHERS: dict[str, tuple[Weather, tuple[str, ...], dict[str, str]]] = {
     "requests that fail": (Weather(every=6, conflict_every=5), ("409", "429", "500", "503", "504"), {}),
     "watches that break or are too late": (Weather(watch_seconds=0.7, gone_every=3), ("cut", "410"), RARE_LISTS),
+    "watches that lose every end": (Weather(deaf=True), ("deletion",), RARE_LISTS),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import NamedTuple
@@ -31,6 +32,8 @@ from aar_operator.cluster.remains import Remains
 from aar_operator.cluster.slim import slim
 
 log = logging.getLogger(__name__)
+LOOK_SECONDS = 10.0
+"""How long an object is on its way out before it is asked for: its end is what a watch can lose."""
 
 
 class _Sent(NamedTuple):
@@ -50,6 +53,7 @@ class KubernetesCluster:
         self._kinds = {kind.name: kind for kind in (*kinds.ALL, *(kinds.QUEUES if with_queues else ()))}
         self._journal = Journal(client)
         self._sent: dict[Ref, _Sent] = {}
+        self._leaving: dict[Ref, float] = {}
         self._remains = Remains()
         self._listeners: list[Callable[[Ref, Manifest], None]] = []
         self._followers: list[Callable[[Ref, Manifest], None]] = []
@@ -87,6 +91,7 @@ class KubernetesCluster:
     def _changed(self, ref: Ref, manifest: Manifest) -> None:
         if self.cache.get(ref) is None:
             self._sent.pop(ref, None)
+            self._leaving.pop(ref, None)
             self._remains.note(self.cache, ref, manifest)
         for follower in self._followers:
             follower(ref, manifest)
@@ -193,11 +198,12 @@ class KubernetesCluster:
             self._keep(got)
 
     async def delete(self, ref: Ref, uid: str | None = None) -> None:
-        """See Cluster. Nothing is sent for what is not there or is on its way out."""
+        """See Cluster. Nothing is sent for what is not there; what is on its way out for long is only looked at."""
         kind, known = self._kinds[ref.kind], self.cache.get(ref)
         if kind.whole and known is None:
             return
         if known is not None and "deletionTimestamp" in known["metadata"]:
+            await self._look(ref, known)
             return
         there = uid or (known or {"metadata": {}})["metadata"].get("uid")
         try:
@@ -278,6 +284,13 @@ class KubernetesCluster:
             return await self._client.get(self._path(ref))
         except Missing:
             return None
+
+    async def _look(self, ref: Ref, known: Manifest) -> None:
+        """Ask now and then whether it is still there."""
+        now = time.monotonic()
+        if now - self._leaving.setdefault(ref, now) >= LOOK_SECONDS:
+            self._leaving[ref] = now
+            await self._refresh(ref, known)
 
     async def _refresh(self, ref: Ref, known: Manifest) -> None:
         """The cache was wrong about an object: ask."""
