@@ -88,9 +88,14 @@ EVENTS = Kind("Event", "events.k8s.io/v1", "events", kept="none")
 LEASES = Kind("Lease", "coordination.k8s.io/v1", "leases", kept="none")
 
 
+def known(with_queues: bool) -> tuple[Kind, ...]:
+    """All kinds; Kueue's only where it is used."""
+    return (*ALL, *(QUEUES if with_queues else ()))
+
+
 def kept(with_queues: bool) -> list[Kind]:
     """Kinds that the cache holds and that have to be watched."""
-    return [kind for kind in (*ALL, *(QUEUES if with_queues else ())) if kind.kept != "none"]
+    return [kind for kind in known(with_queues) if kind.kept != "none"]
 
 
 def path(kind: Kind, ref: Ref, part: str = "") -> str:

@@ -50,7 +50,8 @@ class KubernetesCluster:
 
     def __init__(self, client: Client, with_queues: bool = False) -> None:
         self._client = client
-        self._kinds = {kind.name: kind for kind in (*kinds.ALL, *(kinds.QUEUES if with_queues else ()))}
+        self._kinds = {kind.name: kind for kind in kinds.known(with_queues)}
+        self._kept = kinds.kept(with_queues)
         self._journal = Journal(client)
         self._sent: dict[Ref, _Sent] = {}
         self._leaving: dict[Ref, float] = {}
@@ -59,11 +60,6 @@ class KubernetesCluster:
         self._followers: list[Callable[[Ref, Manifest], None]] = []
         self._own = False
         self.cache = Cache(self._changed)
-
-    @property
-    def kept(self) -> list[Kind]:
-        """Kinds that the cache holds and that have to be watched."""
-        return [kind for kind in self._kinds.values() if kind.kept != "none"]
 
     # What feeds the cache.
 
@@ -84,7 +80,7 @@ class KubernetesCluster:
         Raises:
             ClusterError: the lists could not be read.
         """
-        for kind in self.kept:
+        for kind in self._kept:
             items, version = await self._client.items(kind.path(), kind.selector, partial(_named, kind))
             self.cache.replace(kind.name, items, version)
 
@@ -250,7 +246,7 @@ class KubernetesCluster:
 
         self._followers.append(tell)
         try:
-            for kind in self.kept:
+            for kind in self._kept:
                 for one in self.cache.find(kind.name, {}, None):
                     yield Ref.of(one)
             while True:

@@ -25,9 +25,7 @@ def job_view(
 ) -> JobView:
     """Read a Job, its pods and Kueue's object for it; pods that run count up to now."""
     status = job.get("status", {})
-    ending = next(
-        (c for c in status.get("conditions", []) if c["type"] in ("Complete", "Failed") and c["status"] == "True"), None
-    )
+    ending = _ending(job)
     done = parse_indexes(status.get("completedIndexes", ""))
     failed = ending is not None and ending["type"] == "Failed"
     outcomes = tuple(
@@ -59,6 +57,12 @@ def job_view(
         workload_active=workload is None or workload["spec"].get("active", True),
         waiting="" if workload is None else _waiting(workload),
     )
+
+
+def _ending(job: dict[str, Any]) -> dict[str, Any] | None:
+    """The condition with which a Job ended; none while it goes on."""
+    conditions = job.get("status", {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] in ("Complete", "Failed") and c["status"] == "True"), None)
 
 
 def _waiting(workload: dict[str, Any]) -> str:
@@ -184,22 +188,13 @@ def unseen_seconds(job: dict[str, Any], index: int, pods: list[dict[str, Any]], 
     if newest is not None and len(pods) <= _tries(newest):
         end = newest["metadata"]["creationTimestamp"]
     elif not pods and index in ran:
-        end = _over(job)
+        end = (_ending(job) or {}).get("lastTransitionTime")
     else:
         return 0.0
     if not end or not status.get("startTime"):
         return 0.0
     known = sum(seconds(pod, now) for pod in pods if pod is not newest)
     return max(0.0, epoch(end) - epoch(status["startTime"]) - known)
-
-
-def _over(job: dict[str, Any]) -> str:
-    """When a Job ended; empty while it goes on."""
-    conditions = job.get("status", {}).get("conditions", [])
-    ends = [
-        c["lastTransitionTime"] for c in conditions if c["type"] in ("Complete", "Failed") and c["status"] == "True"
-    ]
-    return str(next(iter(ends), ""))
 
 
 def _tries(pod: dict[str, Any]) -> int:

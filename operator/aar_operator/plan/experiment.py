@@ -13,11 +13,11 @@ from aar_api.experiment import Cost, Experiment, ExperimentStatus, JobRef, Score
 from aar_api.wire import AdmissionAnswer, AdmissionRequest, ExperimentView, IndexOutcome, Settlement
 
 from aar_operator.manifests import experiment as manifest
+from aar_operator.plan.line import OVER
 from aar_operator.plan.model import ExperimentSeen, JobView, Note, Plan, Target
 from aar_operator.plan.verdicts import Verdict, stamp, write
 from aar_operator.settings import Settings
 
-FINISHED = ("Complete", "Failed", "Cancelled")
 MAX_JOBS = 3
 """Jobs made for one experiment before it counts as lost: somebody keeps deleting them."""
 MAX_RUNS = 2
@@ -29,7 +29,7 @@ RESEARCH = ("Exploration", "Smoke")
 
 def plan_experiment(experiment: Experiment, seen: ExperimentSeen, now: datetime, settings: Settings) -> Plan:
     """The first step."""
-    if experiment.status.phase in FINISHED:
+    if experiment.status.phase in OVER:
         return _over(experiment, seen, settings)
     if experiment.metadata.deletion_timestamp is not None:
         return _deleted(experiment, seen)
@@ -304,4 +304,4 @@ def _known(reason: str, otherwise: Reason) -> Reason:
 
 def idle(status: ExperimentStatus) -> bool:
     """Whether the experiment neither runs nor waits."""
-    return status.phase in FINISHED
+    return status.phase in OVER
