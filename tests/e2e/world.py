@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 import yaml
+from kube import world
 
 from helm import charttools
 
@@ -91,14 +91,8 @@ def _answers(url: str) -> bool:
 
 
 def until(what: str, look: Callable[[], Any], patience: float, about: Callable[[], object] = str) -> Any:
-    """The first true answer; `about` is asked for what to say if there is none."""
-    end = time.monotonic() + patience
-    while True:
-        got = look()
-        if got:
-            return got
-        assert time.monotonic() < end, f"not in {patience} s: {what}. {about()}"
-        time.sleep(1)
+    """As in other tests of the cluster, but once a second: each look is a process."""
+    return world.until(what, look, patience, about, pause=1.0)
 
 
 def found() -> World | str:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hub import gatewayworld
 from hub.hubworld import World, spec
+from hub.provider import Provider
 
 HERE = Path(__file__).parent
 LIMIT_SECONDS = 600
@@ -67,3 +70,20 @@ def preparing(worlds: Callable[..., World], opened: World) -> World:
 def world(worlds: Callable[..., World], researched: World) -> World:
     """A hub at the start of research, of the test's own."""
     return worlds(like=researched)
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    """A provider's double for the tests of a file."""
+    double = Provider()
+    yield double
+    double.stop()
+
+
+@pytest.fixture(scope="module")
+def hub(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[gatewayworld.Hub]:
+    """A hub before it, as a process."""
+    started = gatewayworld.Hub(tmp_path_factory.mktemp("gateway"), provider.url)
+    assert started.open(gatewayworld.spec()).status_code == 204
+    yield started
+    started.stop(signal.SIGKILL)  # it may be building its task, which nobody here waits for

@@ -7,7 +7,7 @@ import signal
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
@@ -21,21 +21,6 @@ from aar_hub.gateway import params, prices, tap
 from aar_hub.gateway.upstream import STALE_SECONDS
 from hub.gatewayworld import KEY, MODEL, Hub, ask, compact, spec, until
 from hub.provider import Provider
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    double = Provider()
-    yield double
-    double.stop()
-
-
-@pytest.fixture(scope="module")
-def hub(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    started = Hub(tmp_path_factory.mktemp("gateway"), provider.url)
-    assert started.open(spec()).status_code == 204
-    yield started
-    started.stop(signal.SIGKILL)  # it may be building its task, which nobody here waits for
 
 
 def micros(usd: str) -> int:

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-import signal
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from aar_hub.gateway.secrets import Secrets
 from aar_hub.gateway.veil import Veil
-from hub.gatewayworld import KEY, Hub, ask, spec
+from hub.gatewayworld import KEY, Hub, ask
 from hub.provider import Provider
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    double = Provider()
-    yield double
-    double.stop()
-
-
-@pytest.fixture(scope="module")
-def hub(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    started = Hub(tmp_path_factory.mktemp("key"), provider.url)
-    assert started.open(spec()).status_code == 204
-    yield started
-    started.stop(signal.SIGKILL)
 
 
 def kept(hub: Hub) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import pytest
@@ -21,30 +20,14 @@ WEATHERS: dict[str, tuple[Weather, tuple[str, ...], dict[str, str]]] = {
 }
 
 
-class Lives:
-    """An operator that is started again when it lost its lead, as Kubernetes does; any other end is a failure."""
+def alive(process: OperatorProcess, enough: bool) -> bool:
+    """The same answer; an operator that ends is a failure, which Kubernetes would only hide."""
+    assert process.process.poll() is None, last_words(process)
+    return enough
 
-    def __init__(self, kubeconfig: Path, folder: Path, environment: dict[str, str]) -> None:
-        self._start = lambda: OperatorProcess(kubeconfig, folder, environment)
-        self.now = self._start()
 
-    def __enter__(self) -> Lives:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.now.process.poll() is None:
-            self.now.stop(signal.SIGKILL)
-
-    def on(self, enough: bool) -> bool:
-        """The same answer, once the operator was looked after."""
-        ended = self.now.process.poll()
-        if ended is not None:
-            assert ended == 1, self.now.log.read_text()[-3000:]
-            self.now = self._start()
-        return enough
-
-    def log(self) -> str:
-        return self.now.log.read_text()[-3000:]
+def last_words(process: OperatorProcess) -> str:
+    return process.log.read_text()[-3000:]
 
 
 def researchers_run(pod: dict) -> int | None:
@@ -74,18 +57,18 @@ def test_storms(
     kubelet.ends = researchers_run
     with (
         blowing(api, weather, folder) as kubeconfig,
-        Lives(kubeconfig, folder, environment | more) as lives,
+        world.operator(kubeconfig, folder, environment | more) as process,
     ):
         found = api.create(world.campaign(space)).json()
         hub = hubs.of(part(found, "hub"))
         for number in range(1, 4):
             hub.ask_for(f"c-{number}", ASKED)
         api.create(world.experiment(space))
-        until("all are scored", lambda: lives.on(done(api, space, 4)), about=lives.log)
+        until("all are scored", lambda: alive(process, done(api, space, 4)), about=lambda: last_words(process))
         hub.finished = ("r0",)
-        until("the campaign ends", lambda: lives.on(phase(api.get("ResearchCampaign", space, "c")) == "Complete"))
+        until("the campaign ends", lambda: alive(process, phase(api.get("ResearchCampaign", space, "c")) == "Complete"))
         api.delete("ResearchCampaign", space, "c")
-        until("nothing is left", lambda: lives.on(not api.get("ResearchCampaign", space, "c")))
+        until("nothing is left", lambda: alive(process, not api.get("ResearchCampaign", space, "c")))
     assert {word for word in seen if not weather.seen[word]} == set(), weather.seen
     twice = {name: count for name, count in weather.made.items() if count > 1 and "/events/" not in name}
     assert twice == {}
@@ -97,14 +80,14 @@ def test_storms(
 def test_etcd_and_the_api_server_are_killed(
     plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, environment: dict[str, str], folder: Path, space: str
 ) -> None:
-    """Mid-campaign, with an experiment that runs; a process that lost its lead meanwhile is started again, as Kubernetes does."""
+    """Mid-campaign, with an experiment that runs; a process that loses its lead meanwhile outlives that."""
     if not isinstance(plane, Processes):
         pytest.skip("only a control plane of the test run's own has an etcd to kill: set KUBEBUILDER_ASSETS")
     hold = {"c-1-1"}
     kubelet.ends = lambda pod: (
         None if pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] in ("researcher", *hold) else 0
     )
-    with Lives(plane.kubeconfig, folder, environment) as lives:
+    with world.operator(plane.kubeconfig, folder, environment) as process:
         found = api.create(world.campaign(space)).json()
         hub = hubs.of(part(found, "hub"))
         hub.ask_for("c-1", ASKED)
@@ -118,7 +101,7 @@ def test_etcd_and_the_api_server_are_killed(
         plane.wait()
         assert api.get("Job", part(found, "r0"), "c-1-1")["metadata"]["uid"] == uid
         hold.clear()
-        until("both are scored", lambda: lives.on(done(api, space, 2)), about=lives.log)
+        until("both are scored", lambda: alive(process, done(api, space, 2)), about=lambda: last_words(process))
         assert [one.job_uid for one in hub.settled["c-1"]] == [uid] * len(hub.settled["c-1"])
         jobs = [one["metadata"]["name"] for one in api.list("Job", part(found, "r0")) if "-" in one["metadata"]["name"]]
         assert sorted(jobs) == ["c-1-1", "c-2-1"]

@@ -104,7 +104,13 @@ class Api:
         return self.send("DELETE", self.path(kind, namespace, name), params=params)
 
 
-def until(what: str, look: Callable[[], Any], patience: float = PATIENCE, about: Callable[[], object] = str) -> Any:
+def until(
+    what: str,
+    look: Callable[[], Any],
+    patience: float = PATIENCE,
+    about: Callable[[], object] = str,
+    pause: float = 0.1,
+) -> Any:
     """The first true answer; `about` is asked for what to say if there is none."""
     end = time.monotonic() + patience
     while True:
@@ -112,7 +118,7 @@ def until(what: str, look: Callable[[], Any], patience: float = PATIENCE, about:
         if got:
             return got
         assert time.monotonic() < end, f"not in {patience} s: {what}. {about()}"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 class Kubelet:
