@@ -13,7 +13,7 @@ from aar_operator.cluster import Ref
 
 FIRST_SECONDS = 0.25
 MOST_SECONDS = 30.0
-AHEAD_SECONDS = -10.0
+AHEAD_SECONDS = -30.0
 """What may start a Job goes before what may end one: a GPU that waits costs more than a score that does. Bounded, so that scores
 come at all while experiments arrive faster than they can be looked at."""
 NEWS_SECONDS = 0.5

@@ -177,9 +177,7 @@ class KubernetesCluster:
     async def merge(self, ref: Ref, patch: Manifest) -> None:
         """See Cluster. A patch of the finalizers, which are a list that others write too, holds only for the version that was read."""
         known = self.cache.get(ref)
-        # What the cache does not hold is asked for, or a process that ends after each write would write the same again and again.
-        there = await self._read(ref) if known is None and self._kinds[ref.kind].without else known
-        if there is not None and intent.holds(there, patch):
+        if known is not None and intent.holds(known, patch):
             return
         if known is not None and "finalizers" in patch.get("metadata", {}):
             version = {"resourceVersion": known["metadata"]["resourceVersion"]}

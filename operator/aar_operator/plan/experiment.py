@@ -57,7 +57,7 @@ def plan_experiment(experiment: Experiment, seen: ExperimentSeen, now: datetime,
 
 
 def _over(experiment: Experiment, seen: ExperimentSeen, settings: Settings) -> Plan:
-    """Its Job goes, at once or after the time for which its log is kept, and with it the Secret; then nothing holds the object."""
+    """Its Secret goes, and its Job, at once or after the time for which its log is kept; then nothing holds the object."""
     release = _released(experiment)
     if seen.job is None:
         return Plan(merge=release)
@@ -66,10 +66,8 @@ def _over(experiment: Experiment, seen: ExperimentSeen, settings: Settings) -> P
         return Plan(merge=release, delete=_children(seen))
     if seen.job.expires:
         return Plan(merge=release)
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": seen.job.name, "uid": seen.job.uid}
-    secret = (replace(_job(seen), kind="Secret"), {"metadata": {"ownerReferences": [owner]}})
     expiry = (_job(seen), {"spec": {"ttlSecondsAfterFinished": keep}})
-    return Plan(merge=(secret, expiry, *release))
+    return Plan(delete=(_secret(seen),), merge=(expiry, *release))
 
 
 def _deleted(experiment: Experiment, seen: ExperimentSeen) -> Plan:
@@ -290,7 +288,11 @@ def _waiting(experiment: Experiment, verdict: Verdict, now: datetime) -> Plan:
 def _children(seen: ExperimentSeen) -> tuple[Target, ...]:
     if seen.job is None:
         return ()
-    return (_job(seen), replace(_job(seen), kind="Secret"))
+    return (_job(seen), _secret(seen))
+
+
+def _secret(seen: ExperimentSeen) -> Target:
+    return replace(_job(seen), kind="Secret")
 
 
 def _job(seen: ExperimentSeen) -> Target:
