@@ -66,6 +66,8 @@ class Inside:
         self.kubeconfig, self.space, self.faults = str(kubeconfig), space, faults or Faults()
         known = {"operator_namespace": f"{space}-op", "hub_url": hubs_url + "/{namespace}", "node_selector": NO_NODE}
         self.settings = Settings(**(known | settings))  # type: ignore[arg-type]
+        self.woken: set[Ref] = set()
+        """Objects that a look at another asked to be looked at."""
 
     def live(self, enough: Callable[[], object], seconds: float = 60.0) -> bool:
         """Reconcile everything again and again until it is enough, or the process is killed (then false)."""
@@ -104,7 +106,8 @@ class Inside:
 
     async def _look(self, reconciler: Reconciler, ref: Ref) -> None:
         try:
-            await reconciler.reconcile(ref)
+            outcome = await reconciler.reconcile(ref)
+            self.woken.update(outcome.wake)
         except (ClusterError, HubError):
             return
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from aar_api import labels
+from aar_operator.cluster import Ref
 from kube import world
 from kube.hubdouble import Hubs, OneHub
 from kube.inside import Inside
@@ -102,6 +103,20 @@ def test_deleted_in_each_phase_leaves_nothing(api: Api, hubs: Hubs, inside: Insi
     assert api.list("Experiment", space) == []
     for one in found.values():
         assert api.list("Namespace", selector=f"{labels.CAMPAIGN_UID}={one['metadata']['uid']}") == []
+
+
+def test_a_hub_that_answers_again_wakes_the_experiments(api: Api, hubs: Hubs, inside: Inside, space: str) -> None:
+    """They look for it themselves only now and then."""
+    _, hub = begin(api, hubs, space)
+    assert inside.live(lambda: phase(campaign(api, space)) == "Researching", 120)
+    hub.down = True
+    assert inside.live(lambda: condition(campaign(api, space), "Ready")[1] == "HubPending", 60)
+    api.create(world.experiment(space, "e"))
+    assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Pending", 60)
+    inside.woken.clear()
+    hub.down = False
+    assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Complete", 120)
+    assert Ref("Experiment", space, "e") in inside.woken
 
 
 @pytest.mark.parametrize("then", ["Stop", "Suspend"])

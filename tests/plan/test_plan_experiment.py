@@ -61,10 +61,10 @@ SEEN = ExperimentSeen(campaign=CAMPAIGN, summary=OPEN, sandbox_url="http://h:1")
 RUNS = {"jobRef": {"name": "e-1", "uid": "u-j"}, "attempts": 1, "phase": "Running"}
 CASES = {
     "new one asks the hub": (experiment(), SEEN, "ask"),
-    "no campaign": (experiment(), ExperimentSeen(), "Queued 1.0"),
-    "method's ConfigMap is missing": (experiment(), replace(SEEN, missing="There is no ConfigMap."), "Queued 1.0"),
-    "hub does not answer": (experiment(), replace(SEEN, summary=None), "Pending 1.0"),
-    "hub has no address": (experiment(), replace(SEEN, sandbox_url=None), "Pending 1.0"),
+    "no campaign": (experiment(), ExperimentSeen(), "Queued 30.0"),
+    "method's ConfigMap is missing": (experiment(), replace(SEEN, missing="There is no ConfigMap."), "Queued 5.0"),
+    "hub does not answer": (experiment(), replace(SEEN, summary=None), "Pending 30.0"),
+    "hub has no address": (experiment(), replace(SEEN, sandbox_url=None), "Pending 30.0"),
     "parallelism is used up": (experiment(), replace(SEEN, before=2), "Queued None"),
     "one place is left": (experiment(), replace(SEEN, before=1), "ask"),
     "GPUs are used up": (experiment({"resources": {"gpus": 2}}), replace(SEEN, gpus_before=3), "Queued None"),

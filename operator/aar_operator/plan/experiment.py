@@ -23,7 +23,11 @@ MAX_JOBS = 3
 MAX_RUNS = 2
 """Times that an index may run (backoffLimitPerIndex 1), for which money is held."""
 AGAIN_SECONDS = 1.0
-"""When to look again for what nobody announces: money that came back, a hub that starts."""
+"""When to look again for what nobody announces, and only the hub knows: money that came back."""
+MISSING_SECONDS = 5.0
+"""When to look again for a ConfigMap, which nobody announces either: each look is a request."""
+SELDOM_SECONDS = 30.0
+"""When to look again, for certainty, at what the campaign wakes its experiments for: that it is there, that its hub answers."""
 RESEARCH = ("Exploration", "Smoke")
 
 
@@ -36,11 +40,11 @@ def plan_experiment(experiment: Experiment, seen: ExperimentSeen, now: datetime,
     campaign = seen.campaign
     if campaign is None:
         message = f"There is no campaign {experiment.spec.campaign_ref!r} in this namespace: apply it, or correct campaignRef."
-        return _waiting(experiment, Verdict(ExperimentCondition.ACCEPTED, False, Reason.UNKNOWN_CAMPAIGN, message), now)
+        verdict = Verdict(ExperimentCondition.ACCEPTED, False, Reason.UNKNOWN_CAMPAIGN, message)
+        return _waiting(experiment, verdict, now, SELDOM_SECONDS)
     if seen.missing:
-        return _waiting(
-            experiment, Verdict(ExperimentCondition.ACCEPTED, False, Reason.INVALID_METHOD, seen.missing), now
-        )
+        verdict = Verdict(ExperimentCondition.ACCEPTED, False, Reason.INVALID_METHOD, seen.missing)
+        return _waiting(experiment, verdict, now, MISSING_SECONDS)
     if seen.summary is None or not seen.summary.opened or seen.sandbox_url is None:
         return _unanswered(experiment, campaign, seen, now)
     if seen.job is not None and seen.job.finished:
@@ -80,7 +84,7 @@ def _deleted(experiment: Experiment, seen: ExperimentSeen) -> Plan:
         return Plan(settle=_settlement(seen, "cancelled"))
     if gone or (campaign is not None and campaign.metadata.deletion_timestamp is not None):
         return Plan(merge=_released(experiment), delete=_children(seen))
-    return Plan(requeue=AGAIN_SECONDS)
+    return Plan(requeue=SELDOM_SECONDS)
 
 
 def _released(experiment: Experiment) -> tuple[tuple[Target, dict[str, Any]], ...]:
@@ -109,7 +113,7 @@ def after_admission(
     """The second step, when the hub was asked to admit the experiment."""
     if answer.verdict == "wait":
         verdict = Verdict(ExperimentCondition.BUDGET_RESERVED, False, Reason.WAITING_FOR_BUDGET, answer.message)
-        return _waiting(experiment, verdict, now)
+        return _waiting(experiment, verdict, now, AGAIN_SECONDS)
     if answer.verdict == "refused":
         reason = _known(answer.reason, Reason.INVALID_SPEC)
         refused = Verdict(ExperimentCondition.ACCEPTED, False, reason, answer.message)
@@ -278,11 +282,11 @@ def _unanswered(experiment: Experiment, campaign: ResearchCampaign, seen: Experi
         message = f"Campaign {campaign.metadata.name!r} failed, so nothing runs in it: see its conditions."
         verdict = Verdict(ExperimentCondition.FAILED, True, Reason.CAMPAIGN_FINISHED, message)
         return Plan(experiment_status=write(experiment, "Failed", now, verdict), delete=_children(seen))
-    return Plan(experiment_status=write(experiment, experiment.status.phase, now), requeue=AGAIN_SECONDS)
+    return Plan(experiment_status=write(experiment, experiment.status.phase, now), requeue=SELDOM_SECONDS)
 
 
-def _waiting(experiment: Experiment, verdict: Verdict, now: datetime) -> Plan:
-    return Plan(experiment_status=write(experiment, "Queued", now, verdict), requeue=AGAIN_SECONDS)
+def _waiting(experiment: Experiment, verdict: Verdict, now: datetime, again: float) -> Plan:
+    return Plan(experiment_status=write(experiment, "Queued", now, verdict), requeue=again)
 
 
 def _children(seen: ExperimentSeen) -> tuple[Target, ...]:

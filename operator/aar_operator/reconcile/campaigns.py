@@ -55,13 +55,19 @@ class CampaignReconciler:
         moved = await report(self._cluster, ref, read, plan.campaign_status, plan)
         if campaign.metadata.deletion_timestamp is not None and plan.requeue is None:
             await self._pool.drop(campaign.metadata.uid)
-        return Outcome(0.0 if moved else plan.requeue, self._wake(campaign, plan.stage is not None))
+        wake = self._wake(campaign, line, plan.stage is not None)
+        return Outcome(0.0 if moved else plan.requeue, wake)
 
-    def _wake(self, campaign: ResearchCampaign, moved: bool) -> tuple[Ref, ...]:
-        """A campaign that moves on, ends or is changed, suspended for example, concerns all its experiments that are not over."""
+    def _wake(self, campaign: ResearchCampaign, line: Line | None, moved: bool) -> tuple[Ref, ...]:
+        """A campaign that moves on, whose hub answers again, that ends or is changed, suspended for example, concerns all its
+        experiments that are not over.
+        """
         meta, status = campaign.metadata, campaign.status
-        if not (moved or status.phase in FINISHED or status.observed_generation != meta.generation):
+        back = line is not None and line.answers and not line.told
+        if not (moved or back or status.phase in FINISHED or status.observed_generation != meta.generation):
             return ()
+        if line is not None:
+            line.told = line.answers
         return tuple(Ref("Experiment", meta.namespace, name) for name in self._lines.of(meta.namespace, meta.name))
 
     async def _observe(self, campaign: ResearchCampaign, line: Line | None, now: datetime) -> CampaignSeen:
@@ -76,7 +82,7 @@ class CampaignReconciler:
         try:
             return await self._ask(campaign, line, known)
         except HubDown:
-            line.summary = None
+            line.silent()
             return known
 
     async def _ask(self, campaign: ResearchCampaign, line: Line, known: CampaignSeen) -> CampaignSeen:
@@ -93,7 +99,7 @@ class CampaignReconciler:
             line.opened = meta.generation
         line.summary = await line.hub.summary()
         if not line.summary.opened:
-            line.opened = 0
+            line.opened, line.told = 0, False
             line.tokens.clear()
         if leaving:
             return replace(known, summary=line.summary)

@@ -29,6 +29,17 @@ class Line:
     """Of the researchers, by part; a hub gives the same every time."""
     summary: Summary | None = None
     """What the hub said last; none once it stops answering."""
+    told: bool = False
+    """Whether the campaign's experiments were woken since the hub answers."""
+
+    def silent(self) -> None:
+        """The hub does not answer."""
+        self.summary, self.told = None, False
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is a hub that knows the campaign."""
+        return self.summary is not None and self.summary.opened
 
 
 class HubPool:
