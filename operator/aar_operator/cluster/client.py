@@ -84,7 +84,7 @@ class Client:
         configuration.connection_pool_maxsize = CONNECTIONS
         # Else the session would read ~/.netrc before each request, in a thread; a proxy is named by the kubeconfig.
         configuration.client_session_kwargs = {"trust_env": False}
-        configuration.retries = False  # retried here, where 429 and Retry-After are understood
+        configuration.retries = None  # retried here, where 429 and Retry-After are understood
         return cls(kubernetes_client.ApiClient(configuration), counted)
 
     async def close(self) -> None:
