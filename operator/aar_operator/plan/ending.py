@@ -1,15 +1,18 @@
-"""When research is over, and why."""
+"""When research and the campaign are over, why, and what is said of it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from aar_api import names
-from aar_api.campaign import ResearchCampaign
-from aar_api.conditions import Reason
+from aar_api.campaign import CampaignStatus, ResearchCampaign
+from aar_api.conditions import CampaignCondition, Reason
 from aar_api.wire import Summary
 
-from aar_operator.plan.model import CampaignSeen
+from aar_operator.plan import researchers
+from aar_operator.plan.model import CampaignSeen, Note, Plan
+from aar_operator.plan.verdicts import Verdict, stamp, write_campaign
 
 
 def research_over(campaign: ResearchCampaign, seen: CampaignSeen, summary: Summary, now: datetime) -> Reason | None:
@@ -43,6 +46,32 @@ def deadline_passed(campaign: ResearchCampaign, now: datetime) -> bool:
     if limit is None or start is None:
         return False
     return (now - datetime.fromisoformat(start)).total_seconds() >= limit
+
+
+def complete(
+    campaign: ResearchCampaign, seen: CampaignSeen, summary: Summary, plan: Plan, status: CampaignStatus, now: datetime
+) -> Plan:
+    """The good end, with or without a winner; researchers that still run go."""
+    reason = Reason(campaign.status.research_end_reason or Reason.RESEARCHERS_FINISHED)
+    confirmed = summary.best is not None and summary.best.confirmed
+    message = f"Research ended ({reason}); {'a winner was confirmed' if confirmed else 'no winner was confirmed'}."
+    over = Verdict(CampaignCondition.COMPLETE, True, reason, message)
+    ready = Verdict(CampaignCondition.READY, False, Reason.FINISHED, "The campaign is over.")
+    status = write_campaign(campaign, status, "Complete", now, over, ready)
+    status = status.model_copy(update={"completion_time": stamp(now)})
+    note = Note("Normal", "Complete", message)
+    return replace(plan, delete=researchers.jobs(campaign, seen), campaign_status=status, notes=(note,), requeue=None)
+
+
+def failed(
+    campaign: ResearchCampaign, plan: Plan, status: CampaignStatus, reason: Reason, message: str, now: datetime
+) -> Plan:
+    """The bad end: it was refused, or could not be prepared."""
+    verdict = Verdict(CampaignCondition.FAILED, True, reason, message)
+    status = write_campaign(campaign, status, "Failed", now, verdict)
+    status = status.model_copy(update={"completion_time": stamp(now)})
+    note = Note("Warning", str(reason), message)
+    return replace(plan, campaign_status=status, notes=(note,), requeue=None)
 
 
 def seconds_kept(campaign: ResearchCampaign, now: datetime) -> float | None:

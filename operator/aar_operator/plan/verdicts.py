@@ -1,11 +1,12 @@
-"""Conditions of an experiment, written in one place."""
+"""Conditions of campaigns and experiments, written in one place."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from aar_api.conditions import ExperimentCondition, Reason, set_condition
+from aar_api.campaign import CampaignStatus, Phase, ResearchCampaign
+from aar_api.conditions import CampaignCondition, Condition, ExperimentCondition, Reason, set_condition
 from aar_api.experiment import Experiment, ExperimentPhase, ExperimentStatus
 
 
@@ -13,8 +14,9 @@ from aar_api.experiment import Experiment, ExperimentPhase, ExperimentStatus
 class Verdict:
     """One condition to write."""
 
-    kind: ExperimentCondition
-    holds: bool
+    kind: CampaignCondition | ExperimentCondition
+    holds: bool | None
+    """None while nobody knows."""
     reason: Reason
     message: str
 
@@ -27,8 +29,22 @@ def stamp(now: datetime) -> str:
 def write(experiment: Experiment, phase: ExperimentPhase, now: datetime, *verdicts: Verdict) -> ExperimentStatus:
     """The status with a phase and conditions replaced; the rest is kept."""
     generation = experiment.metadata.generation
-    conditions = experiment.status.conditions
-    for one in verdicts:
-        conditions = set_condition(conditions, one.kind, one.holds, one.reason, one.message, stamp(now), generation)
+    conditions = _replaced(experiment.status.conditions, generation, now, verdicts)
     known = {"phase": phase, "conditions": conditions, "observed_generation": generation}
     return experiment.status.model_copy(update=known)
+
+
+def write_campaign(
+    campaign: ResearchCampaign, status: CampaignStatus, phase: Phase, now: datetime, *verdicts: Verdict
+) -> CampaignStatus:
+    """That status of the campaign with a phase and conditions replaced; the rest is kept."""
+    conditions = _replaced(status.conditions, campaign.metadata.generation, now, verdicts)
+    return status.model_copy(update={"phase": phase, "conditions": conditions})
+
+
+def _replaced(
+    conditions: tuple[Condition, ...], generation: int, now: datetime, verdicts: tuple[Verdict, ...]
+) -> tuple[Condition, ...]:
+    for one in verdicts:
+        conditions = set_condition(conditions, one.kind, one.holds, one.reason, one.message, stamp(now), generation)
+    return conditions

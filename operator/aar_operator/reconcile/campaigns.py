@@ -12,7 +12,8 @@ from aar_api.wire import CampaignOpening, ErrorBody
 
 from aar_operator.cluster import Cluster, Foreign, Invalid, Manifest, Ref
 from aar_operator.hubs import HubDown, HubRefused
-from aar_operator.plan.campaign import name_taken, not_made, plan_campaign
+from aar_operator.plan.acceptance import name_taken, not_made
+from aar_operator.plan.campaign import plan_campaign
 from aar_operator.plan.model import FINISHED, CampaignSeen
 from aar_operator.reconcile.lines import Lines
 from aar_operator.reconcile.outcome import Outcome, carry_out, report

@@ -1,0 +1,65 @@
+"""Whether a campaign is taken on: by its namespace's limits, by its hub and by the cluster."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from aar_api.campaign import CampaignStatus, ResearchCampaign
+from aar_api.conditions import CampaignCondition, Reason
+
+from aar_operator.plan.ending import failed
+from aar_operator.plan.model import CampaignSeen, Note, Plan
+from aar_operator.plan.verdicts import Verdict, stamp, write_campaign
+
+REFUSED_SECONDS = 3.0
+"""Before the cluster is asked again to take what it refused: a new namespace refuses until its quota was counted."""
+WAIT_SECONDS = 15.0
+"""How often a campaign without room looks whether there is some; the end of another tells it at once."""
+
+
+def no_room(campaign: ResearchCampaign, reason: Reason, message: str, now: datetime) -> Plan:
+    """Not accepted for now: nothing is made, and it looks again."""
+    kind = CampaignCondition.ACCEPTED
+    status = write_campaign(campaign, campaign.status, "Pending", now, Verdict(kind, False, reason, message))
+    told = any(c.type == kind and c.message == message for c in campaign.status.conditions)
+    notes = () if told else (Note("Warning", str(reason), message),)
+    known = {"observed_generation": campaign.metadata.generation}
+    return Plan(campaign_status=status.model_copy(update=known), notes=notes, requeue=WAIT_SECONDS)
+
+
+def accepted(campaign: ResearchCampaign, seen: CampaignSeen, status: CampaignStatus, now: datetime) -> CampaignStatus:
+    """Accepted, also where a change of the spec asks for more than there is: it goes on as it was."""
+    reason, message = Reason.VALID, "The hub took it on."
+    if seen.over_quota:
+        reason = Reason.QUOTA_EXCEEDED
+        message = f"It goes on as it was accepted; the change has no room. {seen.over_quota}"
+    verdict = Verdict(CampaignCondition.ACCEPTED, True, reason, message)
+    status = write_campaign(campaign, status, status.phase, now, verdict)
+    return status.model_copy(update={"start_time": status.start_time or stamp(now)})
+
+
+def refused(
+    campaign: ResearchCampaign, plan: Plan, status: CampaignStatus, reason: str, message: str, now: datetime
+) -> Plan:
+    """Not accepted for good, unless its spec is changed; a reason that is not in the list says that the spec is wrong."""
+    known = Reason(reason) if reason in set(Reason) else Reason.INVALID_SPEC
+    verdict = Verdict(CampaignCondition.ACCEPTED, False, known, message)
+    return failed(campaign, plan, write_campaign(campaign, status, status.phase, now, verdict), known, message, now)
+
+
+def reconsidered(campaign: ResearchCampaign) -> bool:
+    """A refused campaign whose spec was changed since gets another chance."""
+    turned_down = any(c.type == CampaignCondition.ACCEPTED and c.status == "False" for c in campaign.status.conditions)
+    return turned_down and campaign.status.observed_generation != campaign.metadata.generation
+
+
+def name_taken(campaign: ResearchCampaign, why: str, now: datetime) -> Plan:
+    """Something that isn't ours has the name of something the campaign needs: it cannot be."""
+    return refused(campaign, Plan(), campaign.status, Reason.NAMESPACE_TAKEN, why, now)
+
+
+def not_made(campaign: ResearchCampaign, why: str, now: datetime) -> Plan:
+    """The cluster does not take what the campaign needs: it says so and tries again."""
+    ready = Verdict(CampaignCondition.READY, False, Reason.CLUSTER_REFUSED, why)
+    status = write_campaign(campaign, campaign.status, campaign.status.phase, now, ready)
+    return Plan(campaign_status=status, requeue=REFUSED_SECONDS)

@@ -1,0 +1,35 @@
+"""What every living campaign has: finalizer, namespaces, hub."""
+
+from __future__ import annotations
+
+from aar_api import labels, names
+from aar_api.campaign import ResearchCampaign
+
+from aar_operator.manifests import hub, namespace, queue
+from aar_operator.plan.model import CampaignSeen, Manifest, Plan, Target
+from aar_operator.settings import Settings
+
+POLL_SECONDS = 0.7
+"""How often the hub is asked for news: what a person waits for at most between a submission and its Job."""
+
+
+def ground(campaign: ResearchCampaign, seen: CampaignSeen, fresh_token: str, settings: Settings) -> Plan:
+    """All of it, to be looked at again soon; `fresh_token` becomes the hub's if it has none."""
+    parts = [*names.RESERVED_PARTS, *(names.researcher(i) for i in range(campaign.spec.researchers.count))]
+    address = seen.hub_address
+    objects: list[Manifest] = [one for part in parts for one in namespace.build(campaign, part, settings, address)]
+    if seen.cluster_queue:
+        objects += [queue.build(campaign, part, seen.cluster_queue) for part in parts if part != "hub"]
+    own = campaign.metadata.finalizers
+    return Plan(
+        apply=(*objects, *hub.build(campaign, settings, address)),
+        create=() if seen.operator_token else (hub.secret(campaign, fresh_token),),
+        merge=() if labels.FINALIZER in own else (finalizers(campaign, (*own, labels.FINALIZER)),),
+        requeue=POLL_SECONDS,
+    )
+
+
+def finalizers(campaign: ResearchCampaign, wanted: tuple[str, ...]) -> tuple[Target, Manifest]:
+    """The patch after which the campaign has these finalizers and no others."""
+    meta = campaign.metadata
+    return Target("ResearchCampaign", meta.namespace, meta.name), {"metadata": {"finalizers": list(wanted)}}
