@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from aar_api.names import namespace
+from aar_operator.plan.acceptance import name_taken
 from aar_operator.plan.campaign import plan_campaign
 from aar_operator.plan.model import CampaignSeen, Probe, ResearcherState
 from aar_operator.settings import Settings
@@ -54,3 +55,14 @@ def test_what_still_runs_of_one_that_failed_ends(state: ResearcherState) -> None
     spaces = {part: namespace("x", "x", part) for part in ("verify", "r0")}
     wanted = {("Job", spaces["verify"], "isolation"), ("Job", spaces["r0"], "researcher")}
     assert {(target.kind, target.namespace, target.name) for target in deleted} == (wanted if STATES[state] else set())
+
+
+def test_one_whose_name_is_taken_is_refused_once() -> None:
+    one = campaign("x", status={"phase": "Pending"})
+    refused = name_taken(one, "There is a Namespace that isn't ours.", NOW).campaign_status
+    assert refused is not None
+    assert refused.phase == "Failed"
+    again = plan_campaign(
+        one.model_copy(update={"status": refused}), CampaignSeen(), "t", NOW + timedelta(hours=1), CLUSTER
+    )
+    assert (again.campaign_status, again.notes, again.apply) == (None, (), ())

@@ -23,8 +23,7 @@ def no_room(campaign: ResearchCampaign, reason: Reason, message: str, now: datet
     status = write_campaign(campaign, campaign.status, "Pending", now, Verdict(kind, False, reason, message))
     told = any(c.type == kind and c.message == message for c in campaign.status.conditions)
     notes = () if told else (Note("Warning", str(reason), message),)
-    known = {"observed_generation": campaign.metadata.generation}
-    return Plan(campaign_status=status.model_copy(update=known), notes=notes, requeue=WAIT_SECONDS)
+    return Plan(campaign_status=status, notes=notes, requeue=WAIT_SECONDS)
 
 
 def accepted(campaign: ResearchCampaign, seen: CampaignSeen, status: CampaignStatus, now: datetime) -> CampaignStatus:

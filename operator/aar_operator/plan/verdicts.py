@@ -38,8 +38,10 @@ def write_campaign(
     campaign: ResearchCampaign, status: CampaignStatus, phase: Phase, now: datetime, *verdicts: Verdict
 ) -> CampaignStatus:
     """That status of the campaign with a phase and conditions replaced; the rest is kept."""
-    conditions = _replaced(status.conditions, campaign.metadata.generation, now, verdicts)
-    return status.model_copy(update={"phase": phase, "conditions": conditions})
+    generation = campaign.metadata.generation
+    conditions = _replaced(status.conditions, generation, now, verdicts)
+    known = {"phase": phase, "conditions": conditions, "observed_generation": generation}
+    return status.model_copy(update=known)
 
 
 def _replaced(
