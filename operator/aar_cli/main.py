@@ -12,7 +12,7 @@ from typing import Any
 
 from aar_api.errors import AarError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from aar_cli import checks, documents, page, parts, run
 from aar_cli.errors import EXIT_COMPLETE, EXIT_ENVIRONMENT, CliError
@@ -97,7 +97,8 @@ def _fake_llm(options: argparse.Namespace, console: Console) -> int:
 
 
 def _methods(_: argparse.Namespace, console: Console) -> int:
-    table = Table("Method", "What it does", "Hyper-parameters (default)", "Paper")
+    # A name is what a campaign file has to say, so that it is never cut.
+    table = Table(Column("Method", no_wrap=True), "What it does", "Hyper-parameters (default)", "Paper")
     for card in parts.ask("aar_lab.catalogue"):
         space: Mapping[str, Any] = card.get("space", {})
         knobs = ", ".join(f"{name} ({knob['default']})" for name, knob in space.items())

@@ -1,9 +1,12 @@
 """A report drawn from report.json, and the listings from the other parts."""
 
 import pytest
+from aar_api import plugins
 from aar_api.wire import BaselineRow, Report, ReportRow, Summary, SummaryBest
 from aar_cli import figures, page
 from aar_cli.main import main
+from aar_hub import tasks
+from aar_lab import methods
 
 
 def row(method, pgr, verdict, **more):
@@ -54,6 +57,13 @@ def test_no_report_to_draw(tmp_path, capsys, text, why):
     assert why in capsys.readouterr().err
 
 
-def test_methods_are_the_labs(capsys):
+def test_methods_are_the_labs_and_no_name_is_cut(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["methods"]) == 0
-    assert "hard-labels" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert all(name in said for name in plugins.names(methods))
+
+
+def test_tasks_are_the_hubs(capsys):
+    assert main(["tasks"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == plugins.names(tasks)
