@@ -29,9 +29,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/aar run examples/quickstart.yaml --dir demo
 
-# Two workers fit two cores and 8 GB; tests of one file share their set-up, so a file stays with one worker.
+# Two workers fit two cores and 8 GB; tests of one file share their set-up, so a file stays with one worker, in the order of
+# tests/conftest.py.
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: install
 	$(PYTEST) -m 'not slow and not soak and not gpu'

@@ -19,7 +19,7 @@ from aar_operator.reconcile import Reconciler
 from aar_operator.settings import Settings
 from kube import world
 from kube.hubdouble import Hubs, OneHub
-from kube.inside import NO_NODE
+from kube.inside import LONGEST_PAUSE, NO_NODE, SHORTEST_PAUSE
 from kube.plane import Plane
 from kube.world import Kubelet, part
 
@@ -83,11 +83,12 @@ class Home:
 
     async def until(self, what: str, enough: Callable[[], object]) -> None:
         """Reconcile everything until the coroutine that `enough` makes says so."""
-        end = time.monotonic() + SECONDS
+        end, pause = time.monotonic() + SECONDS, SHORTEST_PAUSE
         while not await enough():  # type: ignore[misc]
             assert time.monotonic() < end, f"not in {SECONDS} s: {what}. {(await self.campaign()).get('status')}"
             await self._round()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pause)
+            pause = min(1.2 * pause, LONGEST_PAUSE)
 
     async def until_phase(self, name: str, phase: str) -> dict:
         """An experiment's, or the campaign's by the name `c`."""

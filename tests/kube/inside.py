@@ -19,6 +19,11 @@ NO_NODE = {"aar.dev/node": "played-by-a-test"}
 """nodeSelector of all pods: no node of a cluster takes what the test's kubelet plays."""
 
 
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 0.4
+"""Seconds between rounds: short while there is something to write, longer while others have to move. A round lists everything, which
+keeps the API server's core busy that other tests need."""
+
+
 class Killed(BaseException):
     """The process is gone; nobody catches that."""
 
@@ -78,12 +83,15 @@ class Inside:
         client = await FaultyClient.connect(kubeconfig=self.kubeconfig)
         cluster = KubernetesCluster(client)
         reconciler = Reconciler(cluster, self.settings)
-        end = time.monotonic() + seconds
+        end, pause = time.monotonic() + seconds, SHORTEST_PAUSE
         try:
             while not enough():
                 assert time.monotonic() < end, f"not within {seconds} s"
+                written = len(self.faults.sent)
                 await self._round(cluster, reconciler)
-                await asyncio.sleep(0.05)
+                idle = len(self.faults.sent) == written
+                pause = min(1.5 * pause, LONGEST_PAUSE) if idle else SHORTEST_PAUSE
+                await asyncio.sleep(pause)
             return True
         except Killed:
             return False

@@ -75,6 +75,7 @@ def test_namespace_of_somebody_else_is_not_taken_over(api: Api, inside: Inside, 
 def test_two_campaigns_of_one_name_in_two_namespaces(
     api: Api, plane: Plane, hubs: Hubs, inside: Inside, space: str
 ) -> None:
+    """Deleting the one leaves the other's namespaces alone; that a namespace ends is Kubernetes' business, and takes half a minute."""
     other = f"{space}-op"
     first, second = begin(api, space), begin(api, other)
     assert inside.live(lambda: researching(api, space), 120)
@@ -83,9 +84,15 @@ def test_two_campaigns_of_one_name_in_two_namespaces(
     assert len(set(spaces)) == 2
     for one, name in zip((first, second), spaces, strict=True):
         assert api.get("Namespace", None, name)["metadata"]["labels"][labels.CAMPAIGN_UID] == one["metadata"]["uid"]
-    for where in (space, other):
-        api.delete("ResearchCampaign", where, "c")
-    assert Inside(plane.kubeconfig, other, hubs.url).live(lambda: campaign(api, other) == {}, 120)
+    api.delete("ResearchCampaign", other, "c")
+    ending = lambda one: [  # noqa: E731
+        "deletionTimestamp" in found["metadata"]
+        for found in api.list("Namespace", selector=f"{labels.CAMPAIGN_UID}={one['metadata']['uid']}")
+    ]
+    assert Inside(plane.kubeconfig, other, hubs.url).live(lambda: any(ending(second)), 120)
+    assert inside.live(lambda: researching(api, space), 60)
+    assert len(ending(first)) == 4
+    assert not any(ending(first))
 
 
 LIMITS = {
@@ -95,7 +102,11 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize("case", LIMITS)
+SLOW = ("campaigns", "GPUs")
+"""The rules are the planner's, tests/plan/test_plan_limits.py; one of them is enough to see that they reach a cluster."""
+
+
+@pytest.mark.parametrize("case", [pytest.param(one, marks=[pytest.mark.slow] if one in SLOW else []) for one in LIMITS])
 def test_limits_of_a_namespace(plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str, case: str) -> None:
     limits, spec, words = LIMITS[case]
     inside = Inside(plane.kubeconfig, space, hubs.url, namespace_limits={space: limits})

@@ -92,7 +92,13 @@ def test_two_operators_and_the_leader_is_killed(
         assert not holder(), "a clean stop gives the Lease back"
 
 
-@pytest.mark.parametrize("seconds", [0, 15], ids=["and is back at once", "for longer than a Lease lasts"])
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(0, id="and is back at once"),
+        pytest.param(15, id="for longer than a Lease lasts", marks=pytest.mark.slow),
+    ],
+)
 def test_server_that_dies_under_the_watches(
     plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, serving: OperatorProcess, space: str, seconds: int
 ) -> None:

@@ -40,7 +40,13 @@ def done(api: Api, space: str, number: int) -> bool:
     return len(every) == len(ended) == number
 
 
-@pytest.mark.parametrize("case", WEATHERS)
+SLOW = "requests that fail"
+"""The same inside the test's process, and answer by answer, is test_kube_faults.py."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(one, marks=[pytest.mark.slow] if one == SLOW else []) for one in WEATHERS]
+)
 def test_storms(
     plane: Plane,
     api: Api,
