@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from aar_api import digest, labels
 from lab import world
 
@@ -43,6 +44,18 @@ def test_a_snapshot_is_fetched_trained_and_posted(
     assert set(hub.posted) == {"output"}
     assert {index for _, _, index in hub.seen} == {"3"}
     assert pod.report().log_tail == "power 2.0\n"
+
+
+def test_the_method_of_the_example_trains(pod: world.Pod, bundle_folder: Path) -> None:
+    """As a reader copies it, with the hyper-parameters of its Experiment."""
+    folder = Path(__file__).parents[2] / "examples" / "own-method"
+    _, asked = yaml.safe_load_all((folder / "campaign.yaml").read_text())
+    method = (folder / asked["spec"]["method"]["configMap"]["key"]).read_text()
+    given = world.assignment(snapshot=digest.of_files({"method.py": method}), config=asked["spec"]["method"]["config"])
+    pod.place(bundle_folder, given, method)
+    code, errors = pod.run("supervise")
+    assert (code, pod.report().reason) == (0, ""), errors
+    assert pod.arrays()["test"].std() > 0.01
 
 
 def test_a_failure_is_posted_with_its_log(pod: world.Pod, hubs: list[world.LabHub], bundle_folder: Path) -> None:
