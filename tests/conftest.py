@@ -12,6 +12,8 @@ import pytest
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
+LONGEST = ("test_local_kills", "test_local_methods", "test_helm_prometheus", "test_local_disk", "test_local_claude")
+"""Files of minutes, whose long tests are all marked slow."""
 WAIT = (
     "test_kube_campaigns", "test_kube_life", "test_kube_storms", "test_kube_states", "test_kube_scenarios",
     "test_kube_conformance", "test_kube_phases", "test_kube_faults", "test_kube_over",
@@ -22,7 +24,8 @@ COMPUTE = (
     "test_hub_pages", "test_hub_preparing", "test_lab_steps", "test_cli_input",
 )  # fmt: skip
 """Files that take long because they compute."""
-FIRST = {name: at for at, name in enumerate(one for pair in zip_longest(WAIT, COMPUTE) for one in pair if one)}
+IN_TURN = (one for pair in zip_longest(WAIT, COMPUTE) for one in pair if one is not None)
+FIRST = {name: at for at, name in enumerate((*LONGEST, *IN_TURN))}
 """A file stays with one worker, so that the longest begin first; one that waits leaves a core to one that computes beside it."""
 
 

@@ -88,8 +88,8 @@ class Inside:
             while not enough():
                 assert time.monotonic() < end, f"not within {seconds} s"
                 written = len(self.faults.sent)
-                await self._round(cluster, reconciler)
-                idle = len(self.faults.sent) == written
+                passed = await self._round(cluster, reconciler)
+                idle = passed and len(self.faults.sent) == written
                 pause = min(1.5 * pause, LONGEST_PAUSE) if idle else SHORTEST_PAUSE
                 await asyncio.sleep(pause)
             return True
@@ -99,25 +99,29 @@ class Inside:
             await reconciler.close()
             await client.close()
 
-    async def _round(self, cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+    async def _round(self, cluster: KubernetesCluster, reconciler: Reconciler) -> bool:
+        """Whether nothing failed."""
         try:
             await cluster.relist()
         except ClusterError:
-            return
+            return False
+        passed = True
         for kind in ("ResearchCampaign", "Experiment"):
             for one in await cluster.find(kind, namespace=self.space):
-                await self._look(reconciler, Ref.of(one))
+                passed &= await self._look(reconciler, Ref.of(one))
         for job in await cluster.find("Job", {"aar.dev/campaign-namespace": self.space}):
             name = job["metadata"]["labels"].get("aar.dev/experiment")
             if name is not None:
-                await self._look(reconciler, Ref("Experiment", self.space, name))
+                passed &= await self._look(reconciler, Ref("Experiment", self.space, name))
+        return passed
 
-    async def _look(self, reconciler: Reconciler, ref: Ref) -> None:
+    async def _look(self, reconciler: Reconciler, ref: Ref) -> bool:
         try:
             outcome = await reconciler.reconcile(ref)
             self.woken.update(outcome.wake)
         except (ClusterError, HubError):
-            return
+            return False
+        return True
 
 
 def named(method: str, path: str, body: dict) -> str:
