@@ -8,7 +8,7 @@ from itertools import zip_longest
 import pytest
 
 # One thread a worker, also in the programs that a test starts: threads of several workers that wait for one another on two cores
-# make training take three times as long. Set before anything that computes is imported.
+# make training take twice as long. Set before anything that computes is imported.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
