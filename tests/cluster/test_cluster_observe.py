@@ -18,6 +18,21 @@ def at(clock: str) -> str:
     return f"2026-03-04T{clock}:00Z"
 
 
+def in_training() -> dict[str, Any]:
+    """A pod whose first step, an init container, ended after a minute, and whose second goes on."""
+    fetched = {"name": "fetch", "state": {"terminated": {"exitCode": 0, "finishedAt": at("12:02")}}}
+    trains = {"name": "train", "state": {"running": {"startedAt": at("12:02")}}}
+    found = pod("12:00", "12:01", "")
+    return found | {"status": found["status"] | {"phase": "Pending", "initContainerStatuses": [fetched, trains]}}
+
+
+def without_an_end(told: str) -> dict[str, Any]:
+    """A pod that failed, of which nobody wrote when; told to end then, or by nobody."""
+    found = pod("12:00", "12:01", "")
+    meta = found["metadata"] | ({"deletionTimestamp": at(told)} if told else {})
+    return {"metadata": meta, "status": found["status"] | {"phase": "Failed"}}
+
+
 def pod(made: str, start: str, end: str, **went_before: int) -> dict[str, Any]:
     """A pod of index 0: when it was made, when it began and when it ended, hours and minutes."""
     told = {COUNTED if name == "counted" else IGNORED: str(count) for name, count in went_before.items()}
@@ -30,6 +45,9 @@ def pod(made: str, start: str, end: str, **went_before: int) -> dict[str, Any]:
 CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], float]] = {
     "one pod, all seen": ({}, [pod("12:00", "12:01", "12:04")], 180),
     "one that runs": ({}, [pod("12:00", "12:01", "")], 540),
+    "one that trains, which Kubernetes calls Pending": ({}, [in_training()], 540),
+    "one that was told to end, and nobody saw it": ({}, [without_an_end("12:04")], 180),
+    "one that no node ever began": ({}, [without_an_end("")], 0),
     "two, both seen": ({}, [pod("12:00", "12:01", "12:02"), pod("12:03", "12:03", "12:04", ignored=1)], 120),
     "an evicted one went unseen": ({}, [pod("12:03", "12:03", "12:04", ignored=1)], 180 + 60),
     "one that failed went unseen": ({}, [pod("12:03", "12:03", "12:04", counted=1)], 180 + 60),

@@ -66,6 +66,10 @@ class Storm:
 
     async def close(self) -> None:
         await self._client.close()
+        watches = asyncio.all_tasks() - {asyncio.current_task()}  # that the runner did not wait for
+        for one in watches:
+            one.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("watch") == "true":

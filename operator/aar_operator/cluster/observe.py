@@ -152,9 +152,12 @@ def epoch(text: str) -> float:
 
 def ended(pod: dict[str, Any]) -> float | None:
     """When the pod ended, in seconds since 1970; none while it has not, or nobody saw it."""
-    if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
-        return None
-    return max(_ends(pod), default=None)
+    return max(_ends(pod), default=None) if is_over(pod) else None
+
+
+def is_over(pod: dict[str, Any]) -> bool:
+    """Whether the pod ended. One that is Pending may be long at work: its first steps are init containers."""
+    return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _ends(pod: dict[str, Any]) -> list[float]:
@@ -163,15 +166,20 @@ def _ends(pod: dict[str, Any]) -> list[float]:
 
 
 def seconds(pod: dict[str, Any], now: datetime) -> float:
-    """Wall-clock seconds the pod held its compute: up to now while it runs, up to the disruption if there was one."""
+    """Wall-clock seconds the pod held its compute: up to now until it ends, up to the disruption if there was one, and where nobody
+    wrote when it ended up to the time by which it was told to.
+    """
     status = pod.get("status", {})
     if not status.get("startTime"):
         return 0.0
     start = epoch(status["startTime"])
-    if status.get("phase") == "Running":
+    if not is_over(pod):
         return max(0.0, now.timestamp() - start)
     disrupted = [c for c in status.get("conditions") or [] if c["type"] == "DisruptionTarget"]
     ends = _ends(pod) + [epoch(c["lastTransitionTime"]) for c in disrupted if c.get("lastTransitionTime")]
+    told = pod["metadata"].get("deletionTimestamp")
+    if not ends and told:
+        ends = [epoch(told)]
     return max(0.0, max(ends, default=start) - start)
 
 
