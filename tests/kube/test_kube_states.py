@@ -126,15 +126,12 @@ def test_pod_that_went_while_no_operator_lived_is_paid_for(home: Home) -> None:
     for one in gone:
         home.api.delete("Pod", one["metadata"]["namespace"], one["metadata"]["name"])
     old = {one["metadata"]["uid"] for one in gone}
+    until("they are gone", lambda: not [one for one in home.pods("unseen") if one["metadata"]["uid"] in old])
     home.hold.discard("unseen")
-    until("another pod ended", lambda: any(_other(one, old) for one in home.pods("unseen")))
+    until("another pod ended", lambda: any(one["status"].get("phase") == "Succeeded" for one in home.pods("unseen")))
     home.until(lambda: phase(home.experiment("unseen")) == "Complete")
     (outcome,) = home.hub.settled["unseen"][-1].indexes
     assert outcome.seconds >= 2
-
-
-def _other(pod: dict, old: set[str]) -> bool:
-    return pod["metadata"]["uid"] not in old and pod["status"].get("phase") == "Succeeded"
 
 
 def test_job_runs_out_of_time(home: Home) -> None:
