@@ -26,6 +26,18 @@ def in_training() -> dict[str, Any]:
     return found | {"status": found["status"] | {"phase": "Pending", "initContainerStatuses": [fetched, trains]}}
 
 
+def lost_in_training(told: str) -> dict[str, Any]:
+    """The same pod, told to end then, on a node that lost sight of it."""
+    found = in_training()
+    lost = {
+        "name": "train",
+        "state": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "finishedAt": None}},
+    }
+    steps = [found["status"]["initContainerStatuses"][0], lost]
+    status = found["status"] | {"phase": "Failed", "initContainerStatuses": steps}
+    return {"metadata": found["metadata"] | {"deletionTimestamp": at(told)}, "status": status}
+
+
 def without_an_end(told: str) -> dict[str, Any]:
     """A pod that failed, of which nobody wrote when; told to end then, or by nobody."""
     found = pod("12:00", "12:01", "")
@@ -47,6 +59,7 @@ CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], float]] = {
     "one that runs": ({}, [pod("12:00", "12:01", "")], 540),
     "one that trains, which Kubernetes calls Pending": ({}, [in_training()], 540),
     "one that was told to end, and nobody saw it": ({}, [without_an_end("12:04")], 180),
+    "one that was told to end, of which the last step's end was lost": ({}, [lost_in_training("12:04")], 180),
     "one that no node ever began": ({}, [without_an_end("")], 0),
     "two, both seen": ({}, [pod("12:00", "12:01", "12:02"), pod("12:03", "12:03", "12:04", ignored=1)], 120),
     "an evicted one went unseen": ({}, [pod("12:03", "12:03", "12:04", ignored=1)], 180 + 60),

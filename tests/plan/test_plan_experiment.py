@@ -109,9 +109,9 @@ CASES = {
         "merge {'suspend': True}",
     ),
     "resumed": (experiment(status=RUNS), replace(SEEN, job=replace(JOB, suspended=True)), "merge {'suspend': False}"),
-    "over: Job and Secret go": (experiment(status={"phase": "Complete"}), replace(SEEN, job=JOB), "delete Job,Secret"),
+    "over: Job and Secret go": (experiment(status={"phase": "Complete"}), replace(SEEN, job=JOB), "delete Secret,Job"),
     "over and cleaned up": (experiment(status={"phase": "Failed"}), SEEN, "nothing"),
-    "deleted": (experiment(deletionTimestamp="2026-01-01T00:00:00Z"), replace(SEEN, job=JOB), "delete Job,Secret"),
+    "deleted": (experiment(deletionTimestamp="2026-01-01T00:00:00Z"), replace(SEEN, job=JOB), "delete Secret,Job"),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aar_api.names import namespace
-from aar_operator.plan.acceptance import name_taken
+from aar_operator.plan.acceptance import name_taken, not_made
 from aar_operator.plan.campaign import plan_campaign
 from aar_operator.plan.model import CampaignSeen, Probe, ResearcherState
 from aar_operator.settings import Settings
@@ -66,3 +66,17 @@ def test_one_whose_name_is_taken_is_refused_once() -> None:
         one.model_copy(update={"status": refused}), CampaignSeen(), "t", NOW + timedelta(hours=1), CLUSTER
     )
     assert (again.campaign_status, again.notes, again.apply) == (None, (), ())
+
+
+def test_one_that_the_cluster_does_not_take_yet_is_tried_again_though_it_was_refused_before() -> None:
+    accepted = {
+        "type": "Accepted",
+        "status": "False",
+        "reason": "InvalidSpec",
+        "message": "no",
+        "lastTransitionTime": ENDED,
+    }
+    one = campaign("x", status={"phase": "Failed", "observedGeneration": 0, "conditions": [accepted]})
+    status = not_made(one, "forbidden: status unknown for quota", NOW).campaign_status
+    again = plan_campaign(one.model_copy(update={"status": status}), CampaignSeen(), "t", NOW, CLUSTER)
+    assert again.apply, "its ground is asked for again"

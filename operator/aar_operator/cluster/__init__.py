@@ -132,5 +132,5 @@ def foreign(manifest: Mapping[str, Any]) -> str:
     where = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
     return (
         f"There is a {ref.kind} {where} that does not belong to this campaign, and what isn't ours is never taken over: "
-        "delete it, or apply the campaign under another name."
+        "delete it and this campaign and apply that again, or apply it under another name."
     )

@@ -155,6 +155,17 @@ def ended(pod: dict[str, Any]) -> float | None:
     return max(_ends(pod), default=None) if is_over(pod) else None
 
 
+def end_is_known(pod: dict[str, Any]) -> bool:
+    """Whether somebody wrote when it was disrupted, or when each of its containers ended that did."""
+    ran = _terminated(pod).values()
+    return bool(_disruptions(pod)) or (bool(ran) and all(one.get("finishedAt") for one in ran))
+
+
+def _disruptions(pod: dict[str, Any]) -> list[float]:
+    told = [c for c in pod.get("status", {}).get("conditions") or [] if c["type"] == "DisruptionTarget"]
+    return [epoch(one["lastTransitionTime"]) for one in told if one.get("lastTransitionTime")]
+
+
 def is_over(pod: dict[str, Any]) -> bool:
     """Whether the pod ended. One that is Pending may be long at work: its first steps are init containers."""
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
@@ -175,11 +186,10 @@ def seconds(pod: dict[str, Any], now: datetime) -> float:
     start = epoch(status["startTime"])
     if not is_over(pod):
         return max(0.0, now.timestamp() - start)
-    disrupted = [c for c in status.get("conditions") or [] if c["type"] == "DisruptionTarget"]
-    ends = _ends(pod) + [epoch(c["lastTransitionTime"]) for c in disrupted if c.get("lastTransitionTime")]
+    ends = _ends(pod) + _disruptions(pod)
     told = pod["metadata"].get("deletionTimestamp")
-    if not ends and told:
-        ends = [epoch(told)]
+    if told and not end_is_known(pod):
+        ends.append(epoch(told))
     return max(0.0, max(ends, default=start) - start)
 
 

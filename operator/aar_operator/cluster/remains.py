@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from aar_operator.cluster import Manifest, Ref
 from aar_operator.cluster.cache import JOB_NAME, Cache
-from aar_operator.cluster.observe import is_over, seconds
+from aar_operator.cluster.observe import end_is_known, is_over, seconds
 
 END = "DisruptionTarget"
 
@@ -37,8 +37,9 @@ class Remains:
 def _ended(pod: Manifest) -> Manifest:
     """The pod, ended now if it had not ended when it was seen last, or nobody wrote when it did."""
     status, now = pod.get("status", {}), datetime.now(UTC)
-    if is_over(pod) and seconds(pod, now) > 0:
+    told = end_is_known(pod) or "deletionTimestamp" in pod["metadata"]
+    if is_over(pod) and told and seconds(pod, now) > 0:
         return pod
-    told = {"type": END, "status": "True", "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    disrupted = {"type": END, "status": "True", "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
     conditions = [one for one in status.get("conditions") or [] if one["type"] != END]
-    return {**pod, "status": {**status, "phase": "Failed", "conditions": [*conditions, told]}}
+    return {**pod, "status": {**status, "phase": "Failed", "conditions": [*conditions, disrupted]}}

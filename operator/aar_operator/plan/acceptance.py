@@ -58,7 +58,8 @@ def name_taken(campaign: ResearchCampaign, why: str, now: datetime) -> Plan:
 
 
 def not_made(campaign: ResearchCampaign, why: str, now: datetime) -> Plan:
-    """The cluster does not take what the campaign needs: it says so and tries again."""
+    """The cluster does not take what the campaign needs: it says so and tries again; until then its spec counts as not seen."""
     ready = Verdict(CampaignCondition.READY, False, Reason.CLUSTER_REFUSED, why)
     status = write_campaign(campaign, campaign.status, campaign.status.phase, now, ready)
-    return Plan(campaign_status=status, requeue=REFUSED_SECONDS)
+    known = {"observed_generation": campaign.status.observed_generation}
+    return Plan(campaign_status=status.model_copy(update=known), requeue=REFUSED_SECONDS)

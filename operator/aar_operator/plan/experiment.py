@@ -64,14 +64,14 @@ def _over(experiment: Experiment, seen: ExperimentSeen, settings: Settings) -> P
     """Its Secret goes, and its Job, at once or after the time for which its log is kept; then nothing holds the object."""
     release = _released(experiment)
     if seen.job is None:
-        return Plan(merge=release)
+        return Plan(release=release)
     keep = settings.job_ttl_seconds if not settings.one_machine else 0
     if keep == 0 or not seen.job.finished or experiment.metadata.deletion_timestamp is not None:
-        return Plan(merge=release, delete=_children(seen))
+        return Plan(delete=_children(seen), release=release)
     if seen.job.expires:
-        return Plan(merge=release)
+        return Plan(delete=(_secret(seen),) if release else (), release=release)
     expiry = (_job(seen), {"spec": {"ttlSecondsAfterFinished": keep}})
-    return Plan(delete=(_secret(seen),), merge=(expiry, *release))
+    return Plan(merge=(expiry,), delete=(_secret(seen),), release=release)
 
 
 def _deleted(experiment: Experiment, seen: ExperimentSeen) -> Plan:
@@ -83,7 +83,7 @@ def _deleted(experiment: Experiment, seen: ExperimentSeen) -> Plan:
     if seen.summary is not None and seen.summary.opened:
         return Plan(settle=_settlement(seen, "cancelled"))
     if gone or (campaign is not None and campaign.metadata.deletion_timestamp is not None):
-        return Plan(merge=_released(experiment), delete=_children(seen))
+        return Plan(delete=_children(seen), release=_released(experiment))
     return Plan(requeue=SELDOM_SECONDS)
 
 
@@ -290,9 +290,10 @@ def _waiting(experiment: Experiment, verdict: Verdict, now: datetime, again: flo
 
 
 def _children(seen: ExperimentSeen) -> tuple[Target, ...]:
+    """The Job last: without it nobody would know of the Secret."""
     if seen.job is None:
         return ()
-    return (_job(seen), _secret(seen))
+    return (_secret(seen), _job(seen))
 
 
 def _secret(seen: ExperimentSeen) -> Target:

@@ -72,7 +72,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, in this order: apply, create, merge, delete, move the stage, status, notes; then ask the hub, and plan again."""
+    """What to do, in this order: apply, create, merge, delete, release, move the stage, status, notes; then ask the hub, and plan again."""
 
     apply: tuple[Manifest, ...] = ()
     """Made so; Namespaces only where they are ours, and what cannot change (Jobs, claims) only once."""
@@ -81,6 +81,8 @@ class Plan:
     merge: tuple[tuple[Target, Manifest], ...] = ()
     """JSON merge patches."""
     delete: tuple[Target, ...] = ()
+    release: tuple[tuple[Target, Manifest], ...] = ()
+    """The patch that lets an object go, once nothing is left to do for it."""
     stage: tuple[Stage, str] | None = None
     campaign_status: CampaignStatus | None = None
     experiment_status: ExperimentStatus | None = None

@@ -132,8 +132,8 @@ class ExperimentReconciler:
         for job in await self._cluster.find("Job", marks):
             if job["metadata"]["labels"].get(labels.EXPERIMENT_UID) != uid:
                 left = Ref.of(job)
-                await self._cluster.delete(left, job["metadata"]["uid"])
                 await self._cluster.delete(Ref("Secret", left.namespace, left.name))
+                await self._cluster.delete(left, job["metadata"]["uid"])
 
     async def _with_method(self, experiment: Experiment) -> tuple[Experiment, str]:
         """A method in a ConfigMap becomes an inline one; else a sentence on what is missing."""

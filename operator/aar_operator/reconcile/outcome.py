@@ -31,16 +31,16 @@ def ref_of(target: Target) -> Ref:
 
 
 async def carry_out(cluster: Cluster, plan: Plan) -> None:
-    """Objects first, in the plan's order, and a patch last: it may be what lets an object go, whose children went before. Statuses and
-    notes are the caller's, after what else it has to do.
-    """
+    """Objects first, in the plan's order; statuses and notes are the caller's, after what else it has to do."""
     for manifest in plan.apply:
         await _make(cluster, manifest)
     for manifest in plan.create:
         await cluster.create(manifest)
+    for target, patch in plan.merge:
+        await cluster.merge(ref_of(target), patch)
     for target in plan.delete:
         await cluster.delete(ref_of(target))
-    for target, patch in plan.merge:
+    for target, patch in plan.release:
         await cluster.merge(ref_of(target), patch)
 
 

@@ -60,14 +60,16 @@ class HubPool:
         service = await self._cluster.get(Ref("Service", part_namespace(campaign, "hub"), manifest.NAME))
         token = await self.token(campaign)
         host = (service or {}).get("spec", {}).get("clusterIP")
+        known = self._lines.get(campaign.metadata.uid)
         if service is None or token is None or not host:
+            if known is not None:
+                known.silent()
             return None
         ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
         where = f"[{host}]" if ":" in host else host
         url = f"http://{where}:{ports['operator']}"
         if self._settings.hub_url:
             url = self._settings.hub_url.format(namespace=part_namespace(campaign, "hub"), port=ports["operator"])
-        known = self._lines.get(campaign.metadata.uid)
         if known is not None and (known.url, known.token) == (url, token):
             return known
         if known is not None:
