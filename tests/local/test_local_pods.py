@@ -89,13 +89,27 @@ def test_nothing_outlives_its_pod(tmp_path: Path, victim: str) -> None:
 def test_a_command_dies_with_its_shim(tmp_path: Path) -> None:
     """No operator is there to sweep up: the kernel does it."""
     started = subprocess.Popen(
-        [sys.executable, "-I", "-S", shim.__file__, str(tmp_path / "record"), str(tmp_path / "log"), "--", sys.executable, "-c", SLEEP],
-        env={"TMPDIR": f"{tmp_path}/"},
-    )  # fmt: skip
+        shimmed(tmp_path, os.getpid(), sys.executable, "-c", SLEEP), env={"TMPDIR": f"{tmp_path}/"}
+    )
     eventually(lambda: len(asleep(tmp_path)) == 1)
     started.kill()
     started.wait()
     eventually(lambda: not asleep(tmp_path))
+
+
+def test_a_command_is_not_begun_for_a_starter_that_is_gone(tmp_path: Path) -> None:
+    """One that is killed before its shim is awake can be missed by nobody later."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    begun = tmp_path / "begun"
+    code = subprocess.run(shimmed(tmp_path, gone.pid, "touch", str(begun)), check=False, timeout=60).returncode
+    assert (code, begun.exists()) == (shim.ORPHANED, False)
+
+
+def shimmed(folder: Path, starter: int, *command: str) -> list[str]:
+    """A command under a shim, started by that process."""
+    paths = [str(folder / "record"), str(folder / "log")]
+    return [sys.executable, "-I", "-S", shim.__file__, str(starter), *paths, "--", *command]
 
 
 def test_leftovers_of_another_folder_are_left_alone(tmp_path: Path) -> None:

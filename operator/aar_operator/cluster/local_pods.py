@@ -7,6 +7,7 @@ import base64
 import contextlib
 import errno
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -144,7 +145,7 @@ class Pods:
         record = place.folder / f"{container['name']}.json"
         log = place.logs / f"{container['name']}.log"
         started = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", shim.__file__, str(record), str(log), "--", *command,
+            sys.executable, "-I", "-S", shim.__file__, str(os.getpid()), str(record), str(log), "--", *command,
             env=self._environment(place, pod, container, share), cwd=place.temporary, stdin=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:

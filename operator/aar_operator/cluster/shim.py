@@ -1,6 +1,6 @@
 """Start one container's command as a process group of its own, and see that it ends with whoever started it.
 
-Standard library only, so that it starts in milliseconds. Usage: `shim.py RECORD LOG -- COMMAND...`. Ends with the command's exit code,
+Standard library only, so that it starts in milliseconds. Usage: `shim.py STARTER RECORD LOG -- COMMAND...`, the first a process id. Ends with the command's exit code,
 after it has written {"exitCode", "startedAt", "finishedAt"} to RECORD. On SIGTERM the group is asked to end and killed after a grace
 period; when the starter is gone the group is killed at once, and when this process itself is killed the kernel kills the command.
 """
@@ -21,6 +21,8 @@ GRACE_SECONDS = 8.0
 """Between SIGTERM and SIGKILL; shorter than the 10 s in which a whole run must stop."""
 POLL_SECONDS = 0.2
 """How often the parent is looked at: the longest that an orphan lives. Looking is cheaper than it is seldom."""
+ORPHANED = 128 + signal.SIGKILL
+"""Exit code if whoever started this was gone before the command was begun."""
 MAX_LOG_BYTES = 32 * 1024 * 1024
 """A container's log is cut off here, so that a flood of output cannot fill the disk."""
 
@@ -31,13 +33,16 @@ PR_SET_PDEATHSIG = 1
 class Shim:
     """One supervised process group."""
 
-    def __init__(self, record: Path, log: Path, command: list[str]) -> None:
+    def __init__(self, starter: int, record: Path, log: Path, command: list[str]) -> None:
+        # Told, not asked of the system: a starter that is killed meanwhile would never be missed.
+        self.starter = starter
         self.record, self.log, self.command = record, log, command
-        self.parent = os.getppid()
         self.kill_at: float | None = None
 
     def run(self) -> int:
         """Run to the end; the exit code, 128 plus the signal if one ended it, as Kubernetes reports it."""
+        if self._orphaned():
+            return ORPHANED
         started = time.time()
         signal.signal(signal.SIGTERM, self._asked_to_end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -62,11 +67,13 @@ class Shim:
                 self._look()
 
     def _look(self) -> None:
-        orphaned = os.getppid() != self.parent
         late = self.kill_at is not None and time.monotonic() > self.kill_at
         flooding = self.log.stat().st_size > MAX_LOG_BYTES
-        if orphaned or late or flooding:
+        if self._orphaned() or late or flooding:
             self._signal(signal.SIGKILL)
+
+    def _orphaned(self) -> bool:
+        return os.getppid() != self.starter
 
     def _asked_to_end(self, _number: int, _frame: FrameType | None) -> None:
         if self.kill_at is None:
@@ -93,11 +100,11 @@ def _die_with_parent() -> None:
 
 def main(arguments: list[str]) -> int:
     """Entry point."""
-    record, log, dashes, *command = arguments
+    starter, record, log, dashes, *command = arguments
     if dashes != "--" or not command:
-        sys.stderr.write("usage: shim.py RECORD LOG -- COMMAND...\n")
+        sys.stderr.write("usage: shim.py STARTER RECORD LOG -- COMMAND...\n")
         return 2
-    return Shim(Path(record), Path(log), command).run()
+    return Shim(int(starter), Path(record), Path(log), command).run()
 
 
 if __name__ == "__main__":
