@@ -82,7 +82,7 @@ def test_label_exfiltration_of_single_items_gets_the_earlier_answer() -> None:
 
 
 def test_label_exfiltration_by_the_last_digits(world: World) -> None:
-    """Neither figure that is told moves with a single item: seven methods, each one answer better than the one before."""
+    """No figure that is told has digits that count items: seven methods, each one answer better than the one before."""
     truth, one = world.truth(), world.researcher()
     feedback = np.flatnonzero(world.stick().feedback)
     predictions = answers(truth, 0.7, 0)
@@ -94,8 +94,8 @@ def test_label_exfiltration_by_the_last_digits(world: World) -> None:
         seen.append((view["score"]["pgr"], view["score"]["stderr"]))
         predictions[wrong[turn]] = 1 - predictions[wrong[turn]]
     assert len({stderr for _, stderr in seen}) <= 2, "four digits of the error would count the right answers"
-    # Six answers of a hundred are about 0.2 of PGR, and a step is 0.05 or more: four or five figures for seven methods.
-    assert len({pgr for pgr, _ in seen}) <= 5
+    # How many figures there are depends on the halves that were drawn; that none has digits after its step does not.
+    assert all(round(pgr, 2) == pgr for pgr, _ in seen), "a step is a hundredth or more"
 
 
 def test_exact_counts_and_base_rates_are_nowhere(world: World) -> None:
