@@ -37,7 +37,7 @@ def deleted(campaign: ResearchCampaign, seen: CampaignSeen, now: datetime, setti
     spaces = tuple(Target("Namespace", "", name) for name in seen.namespaces)
     if not spaces:
         kept = tuple(f for f in campaign.metadata.finalizers if f != labels.FINALIZER)
-        return Plan(merge=(finalizers(campaign, kept),))
+        return Plan(release=(finalizers(campaign, kept),))
     return Plan(
         **_entered(campaign.model_copy(update={"status": status}), settings),
         delete=spaces,
