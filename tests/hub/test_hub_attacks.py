@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from aar_hub import arrays, records, scorer
-from aar_hub.domain import duplicates
+from aar_hub.domain import duplicates, ladder
 from aar_hub.scorer import Yardstick
 from hub.hubworld import METHOD, World, answers, npz, spec
 
@@ -94,8 +94,11 @@ def test_label_exfiltration_by_the_last_digits(world: World) -> None:
         seen.append((view["score"]["pgr"], view["score"]["stderr"]))
         predictions[wrong[turn]] = 1 - predictions[wrong[turn]]
     assert len({stderr for _, stderr in seen}) <= 2, "four digits of the error would count the right answers"
-    # How many figures there are depends on the halves that were drawn; that none has digits after its step does not.
-    assert all(round(pgr, 2) == pgr for pgr, _ in seen), "a step is a hundredth or more"
+    # How many figures there are depends on the halves that were drawn; of what steps they are multiples does not.
+    finest = ladder.coarse(world.stick().blur(2))
+    steps = [step for decade in (0.01, 0.1, 1.0) for unit in ladder.STEPS if (step := unit * decade) >= finest - 1e-9]
+    for pgr, _ in seen:
+        assert any(abs(pgr - round(pgr / step) * step) < 1e-6 for step in steps), f"{pgr} has digits below {finest}"
 
 
 def test_exact_counts_and_base_rates_are_nowhere(world: World) -> None:
