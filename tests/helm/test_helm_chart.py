@@ -10,6 +10,7 @@ import pytest
 import yaml
 from aar_api import schema
 from aar_api.campaign import parse
+from aar_operator.cluster import kinds
 from aar_operator.manifests import hub
 from aar_operator.settings import Settings
 from dashboards import __main__ as dashboards
@@ -183,6 +184,15 @@ def test_the_operators_rules_are_the_documented_ones() -> None:
     granted = _granted(render("--set", "kueue.clusterQueue=research"))
     assert granted == _documented((ROOT / "docs" / "rbac.md").read_text())
     assert _granted(render()) == {one for one in granted if one[1] != "kueue.x-k8s.io"}
+
+
+@pytest.mark.parametrize("queue", ["", "research"], ids=["without Kueue", "with Kueue"])
+def test_the_operator_may_list_and_watch_what_it_keeps(queue: str) -> None:
+    """One kind that may not be watched ends the process that watches them all."""
+    granted = _granted(render("--set", f"kueue.clusterQueue={queue}"))
+    for kind in kinds.kept(with_queues=bool(queue)):
+        for verb in ("list", "watch"):
+            assert ("cluster", kind.group, kind.plural, verb) in granted
 
 
 def test_no_rule_is_a_way_up() -> None:
