@@ -12,6 +12,7 @@ from kube import world
 from kube.hubdouble import Hubs, OneHub
 from kube.plane import Plane
 from kube.world import Api, Kubelet, OperatorProcess, condition, part, phase, until
+from prometheus_client.parser import text_string_to_metric_families
 
 ASKED = {"campaignRef": "c", "method": {"builtin": "hard-labels"}, "submittedBy": {"researcher": "r0", "key": "1"}}
 
@@ -65,6 +66,13 @@ def test_happy_path(api: Api, hubs: Hubs, kubelet: Kubelet, serving: OperatorPro
     assert serving.stop() == 0
 
 
+def metric(process: OperatorProcess, name: str, **marks: str) -> float:
+    """Sum of an operator's samples of a name that carry these labels."""
+    text = httpx.get(f"http://127.0.0.1:{process.port()}/metrics", trust_env=False).text
+    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    return sum(one.value for one in samples if one.name == name and marks.items() <= one.labels.items())
+
+
 def test_two_operators_and_the_leader_is_killed(
     plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, environment: dict[str, str], folder: Path, space: str
 ) -> None:
@@ -80,6 +88,9 @@ def test_two_operators_and_the_leader_is_killed(
         found, hub = begun(api, hubs, space)
         hub.ask_for("c-1", ASKED)
         until("the first one's Job", lambda: api.get("Job", part(found, "r0"), "c-1-1"))
+        until("the other has seen the campaign", lambda: metric(other, "aar_watch_events_total", kind="Job"))
+        told = [metric(one, "aar_campaigns", namespace=space) for one in (leader, other)]
+        assert told == [1.0, 0.0], "the sum over both is the number that there is"
         killed = time.monotonic()
         leader.stop(signal.SIGKILL)
         hub.ask_for("c-2", ASKED)

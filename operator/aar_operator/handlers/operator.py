@@ -190,12 +190,16 @@ class Operator:
     def _ready(self) -> str:
         return "" if self._listed else "The cluster was not listed yet."
 
+    def _counted(self, kind: str) -> list[Manifest]:
+        """Of the replica that leads alone: every one knows all of them, and a sum over replicas would count each twice."""
+        return self.cluster.cache.find(kind, {}, None) if self._leading else []
+
     def _campaigns(self) -> Iterator[tuple[str, str, str]]:
-        for one in self.cluster.cache.find("ResearchCampaign", {}, None):
+        for one in self._counted("ResearchCampaign"):
             meta = one["metadata"]
             yield meta["namespace"], meta["name"], one.get("status", {}).get("phase", "Pending")
 
     def _experiments(self) -> Iterator[tuple[str, str, str]]:
-        for one in self.cluster.cache.find("Experiment", {}, None):
+        for one in self._counted("Experiment"):
             phase = one.get("status", {}).get("phase", "Pending")
             yield one["metadata"]["namespace"], one["spec"].get("campaignRef", ""), phase
