@@ -78,8 +78,14 @@ class Settings:
     provider_proxy: str = ""
     """HTTP proxy on the way to the provider."""
 
+    provider_key_file: str = ""
+    """File that the key was read from; empty: no file has it."""
+
     provider_ca: str = field(default="", repr=False)
-    """Certificates (PEM) by which the provider is trusted beside the usual ones."""
+    """Certificates (PEM) by which the provider is trusted, and by no others; empty: the usual ones."""
+
+    provider_ca_file: str = ""
+    """File that the certificates were read from."""
 
     one_machine: bool = False
     """Whether pods are processes of this machine: there is no network to isolate, and names resolve as they do here."""
@@ -187,7 +193,9 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         job_ttl_seconds=_number(env, "AAR_JOB_TTL_SECONDS", Settings.job_ttl_seconds, 0),
         api_server=_api_server(env),
         provider_key=(_file(env, "AAR_PROVIDER_KEY_FILE") or env.get("AAR_PROVIDER_KEY") or "").strip(),
+        provider_key_file=_path(env, "AAR_PROVIDER_KEY_FILE"),
         provider_ca=_file(env, "AAR_PROVIDER_CA_FILE"),
+        provider_ca_file=_path(env, "AAR_PROVIDER_CA_FILE"),
         model_volume=_json(env, "AAR_MODEL_VOLUME", dict) or None,
         node_selector=_json(env, "AAR_NODE_SELECTOR", dict),
         tolerations=tuple(_json(env, "AAR_TOLERATIONS", list)),
@@ -267,6 +275,11 @@ def _file(env: Mapping[str, str], name: str) -> str:
         raise InvalidInput(
             f"{name} is {path!r}, which cannot be read ({error}): mount the file or unset it."
         ) from error
+
+
+def _path(env: Mapping[str, str], name: str) -> str:
+    """Where the file is that a variable names, for programs that run in other folders; empty if it names none."""
+    return str(Path(env[name]).absolute()) if env.get(name) else ""
 
 
 def _one_of(env: Mapping[str, str], name: str, otherwise: str, known: tuple[str, ...]) -> str:

@@ -57,7 +57,9 @@ def test_the_hub_is_not_sandboxed_and_holds_the_key() -> None:
     assert "runtimeClassName" not in pod
     assert kinds["Secret"]["stringData"] == {"key": "k", "ca.crt": "pem"}
     assert kinds["Service"]["spec"]["clusterIP"] == "10.96.0.9"
-    assert {one["name"] for one in pod["containers"][0]["env"]} >= {"AAR_HUB_PROVIDER_KEY", "AAR_HUB_PROVIDER_CA_FILE"}
+    env = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+    assert env["AAR_HUB_PROVIDER_KEY_FILE"] == "/provider/key"
+    assert env["AAR_HUB_PROVIDER_CA_FILE"] == "/provider/ca.crt"
     sandboxes = [lab(GPU), isolation.build(CAMPAIGN, "r0", URL, GPU), *namespace.build(CAMPAIGN, "r0", GPU)]
     assert "PROVIDER" not in str(sandboxes)
 

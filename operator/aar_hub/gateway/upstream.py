@@ -12,6 +12,7 @@ from yarl import URL
 from aar_hub.gateway.errors import Unheard, UpstreamFault
 from aar_hub.gateway.key import Key
 from aar_hub.gateway.secrets import Secrets
+from aar_hub.gateway.trust import Trust
 from aar_hub.settings import Settings
 
 CONNECT_SECONDS = 10.0
@@ -38,6 +39,7 @@ class Upstream:
 
     def __init__(self, settings: Settings, key: Key) -> None:
         self._settings, self._key = settings, key
+        self._trust = Trust(settings.provider_ca_file)
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -46,20 +48,21 @@ class Upstream:
 
         Raises:
             NoKey: there is no key to send it with.
-            UpstreamFault: the provider cannot be reached.
+            UpstreamFault: the provider cannot be reached, or whom to trust cannot be read.
             Unheard: it did not answer.
         """
         out = {name: headers[name] for name in HEADERS_OUT if name in headers}
         # Identity, so that the meter reads what the caller reads.
         out |= {"authorization": f"Bearer {self._key.read()}", "accept-encoding": "identity", "user-agent": "aar-hub"}
+        trusted = self._trust.context()
         began = time.monotonic()
         try:
             try:
-                return await self._post(path, out, body)
+                return await self._post(path, out, body, trusted)
             except STALE:
                 if time.monotonic() - began > STALE_SECONDS:
                     raise
-                return await self._post(path, out, body)
+                return await self._post(path, out, body, trusted)
         except NOT_SENT as error:
             raise UpstreamFault(
                 f"The provider cannot be reached ({type(error).__name__}): nothing was charged; try again."
@@ -69,18 +72,20 @@ class Upstream:
                 f"The provider took the call and did not answer ({type(error).__name__}): try again."
             ) from error
 
-    async def _post(self, path: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
+    async def _post(
+        self, path: str, headers: Mapping[str, str], body: bytes, trusted: ssl.SSLContext
+    ) -> aiohttp.ClientResponse:
         url = self._urls.get(path) or self._urls.setdefault(path, URL(self._settings.provider_url + path))
         proxy = self._settings.provider_proxy
-        return await self._open().post(url, data=body, headers=headers, allow_redirects=False, proxy=proxy)
+        # With each call, so that a connection that others vouched for is not used for it.
+        post = self._open().post
+        return await post(url, data=body, headers=headers, allow_redirects=False, proxy=proxy, ssl=trusted)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            file = self._settings.provider_ca_file
-            trust = ssl.create_default_context(cafile=None if file is None else str(file))
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=trust),
+                connector=aiohttp.TCPConnector(limit=0),
                 timeout=timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,

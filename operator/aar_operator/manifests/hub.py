@@ -27,7 +27,9 @@ PROVIDER = "provider"
 SANDBOX_PORT = 8080
 OPERATOR_PORT = 8081
 DATA = "/data"
-CERTIFICATES = "/provider"
+PROVIDER_DIR = "/provider"
+KEY, CERTIFICATES = "key", "ca.crt"
+"""Keys of the provider's Secret, and files in that folder."""
 RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "2", "memory": "4Gi"}}
 
 
@@ -51,17 +53,15 @@ def build(campaign: ResearchCampaign, settings: Settings, address: str | None = 
     ]
     mounts = [mount("data", DATA), mount("tmp", "/tmp")]  # noqa: S108  a mount in a pod of its own
     volumes = [claim("data"), empty_dir("tmp")]
-    if settings.provider_key:
-        env.append(secret_value(labels.ENV_HUB_PROVIDER_KEY, PROVIDER, "key"))
     if settings.provider_url:
         env.append(value(labels.ENV_HUB_PROVIDER_URL, settings.provider_url))
     if settings.provider_proxy:
         env.append(value(labels.ENV_HUB_PROVIDER_PROXY, settings.provider_proxy))
-    if settings.provider_ca:
-        env.append(value(labels.ENV_HUB_PROVIDER_CA_FILE, f"{CERTIFICATES}/ca.crt"))
-        mounts.append(mount(PROVIDER, CERTIFICATES, read_only=True))
-        items = [{"key": "ca.crt", "path": "ca.crt"}]
-        volumes.append({"name": PROVIDER, "secret": {"secretName": PROVIDER, "items": items}})
+    env += _files_here(settings) if settings.one_machine else _mounted_files(settings)
+    given = _secrets(settings)
+    if given and not settings.one_machine:
+        mounts.append(mount(PROVIDER, PROVIDER_DIR, read_only=True))
+        volumes.append({"name": PROVIDER, "secret": {"secretName": PROVIDER, "defaultMode": 0o440}})
     one = container(
         NAME,
         settings.image_hub,
@@ -92,14 +92,36 @@ def build(campaign: ResearchCampaign, settings: Settings, address: str | None = 
     ]
     service: Manifest = {"selector": selector, "ports": ports} | ({"clusterIP": address} if address else {})
     volume = volume_claim(settings.hub_storage, settings)
-    given = {"key": settings.provider_key, "ca.crt": settings.provider_ca}
-    given = {name: text for name, text in given.items() if text}
     return [
         *([obj("v1", "Secret", PROVIDER, namespace, marks, type="Opaque", stringData=given)] if given else []),
         obj("v1", "PersistentVolumeClaim", "data", namespace, marks, spec=volume),
         obj("v1", "Service", NAME, namespace, marks, spec=service),
         obj("apps/v1", "Deployment", NAME, namespace, marks, spec=deployment),
     ]
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    """What the provider's Secret holds."""
+    given = {KEY: settings.provider_key, CERTIFICATES: settings.provider_ca}
+    return {name: text for name, text in given.items() if text}
+
+
+def _mounted_files(settings: Settings) -> list[Manifest]:
+    """A file and not a variable, since a hub reads the one again when it changes: the kubelet renews it, and no pod is started anew."""
+    variables = {KEY: labels.ENV_HUB_PROVIDER_KEY_FILE, CERTIFICATES: labels.ENV_HUB_PROVIDER_CA_FILE}
+    return [value(variables[name], f"{PROVIDER_DIR}/{name}") for name in _secrets(settings)]
+
+
+def _files_here(settings: Settings) -> list[Manifest]:
+    """On one machine hubs read the files that the operator was given. A key from the environment is written to no file."""
+    files = {
+        labels.ENV_HUB_PROVIDER_KEY_FILE: settings.provider_key_file,
+        labels.ENV_HUB_PROVIDER_CA_FILE: settings.provider_ca_file,
+    }
+    found = [value(name, path) for name, path in files.items() if path]
+    if settings.provider_key and not settings.provider_key_file:
+        found.append(secret_value(labels.ENV_HUB_PROVIDER_KEY, PROVIDER, KEY))
+    return found
 
 
 def _in_a_pod(settings: Settings) -> list[Manifest]:

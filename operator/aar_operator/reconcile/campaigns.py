@@ -20,6 +20,7 @@ from aar_operator.reconcile.outcome import Outcome, carry_out, report
 from aar_operator.reconcile.pool import HubPool, Line
 from aar_operator.reconcile.reading import Reading
 from aar_operator.reconcile.surroundings import Surroundings
+from aar_operator.rotation import Rotating
 from aar_operator.settings import Settings
 
 TOKEN_BYTES = 32
@@ -30,7 +31,7 @@ class CampaignReconciler:
 
     def __init__(self, cluster: Cluster, pool: HubPool, reading: Reading, lines: Lines, settings: Settings) -> None:
         self._cluster, self._pool, self._reading, self._lines = cluster, pool, reading, lines
-        self._settings = settings
+        self._settings = Rotating(settings)
         self._surroundings = Surroundings(cluster, reading, lines, settings)
 
     async def gone(self, ref: Ref) -> Outcome:
@@ -44,7 +45,7 @@ class CampaignReconciler:
         line = await self._pool.line(campaign)
         seen = await self._observe(campaign, line, now)
         fresh = secrets.token_urlsafe(TOKEN_BYTES)
-        plan = plan_campaign(campaign, seen, fresh, now, self._settings)
+        plan = plan_campaign(campaign, seen, fresh, now, self._settings.now())
         try:
             await carry_out(self._cluster, plan)
         except Foreign as error:
