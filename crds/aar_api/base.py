@@ -11,7 +11,8 @@ from aar_api import money
 
 Usd = Annotated[str, Field(pattern=money.USD_PATTERN, max_length=16, description="US dollars as a decimal string.")]
 PluginName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", max_length=63)]
-Scalar = bool | int | float | str
+Scalar = bool | int | float | Annotated[str, Field(max_length=4096)]
+"""A parameter or hyper-parameter; of a text, as much as a prompt needs: they stand in objects, which etcd bounds."""
 
 
 _CAMEL: dict[str, str] = {

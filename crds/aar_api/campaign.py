@@ -47,6 +47,12 @@ class Resources(Model):
     gpus: int = Field(default=0, ge=0, le=16, description="Whole GPUs of one seed.")
 
 
+class ResearcherResources(Resources):
+    """Compute of a researcher, which thinks and does not train."""
+
+    gpus: int = Field(default=0, ge=0, le=0, description="None: GPUs are for experiments.")
+
+
 class Researchers(Model):
     """The team."""
 
@@ -59,8 +65,9 @@ class Researchers(Model):
         default=(), max_length=64, description="A short vague starting idea each, dealt out in turn."
     )
     max_turns: int | None = Field(default=None, ge=1, le=100000, description="Most turns of an LLM researcher.")
-    resources: Resources = Field(
-        default=Resources(cpu="100m", memory="512Mi"), description="Compute of one researcher's pod; it has no GPU."
+    resources: ResearcherResources = Field(
+        default=ResearcherResources(cpu="100m", memory="512Mi"),
+        description="Compute of one researcher's pod; it has no GPU.",
     )
 
     @model_validator(mode="after")
@@ -83,6 +90,15 @@ class Experiments(Model):
         default=1800, ge=10, le=604800, description="Wall-clock seconds after which an experiment is stopped."
     )
     resources: Resources = Field(default=Resources(), description="Compute of one seed.")
+
+    @model_validator(mode="after")
+    def _gpus_suffice(self) -> Self:
+        if self.resources.gpus > self.max_gpus:
+            raise ValueError(
+                f"experiments.resources.gpus is {self.resources.gpus} for each seed, but the whole campaign may use {self.max_gpus} at once: "
+                "raise experiments.maxGPUs, or ask for fewer."
+            )
+        return self
 
 
 class Budget(Model):
@@ -250,7 +266,7 @@ class CampaignStatus(Model):
     researchers: ResearcherCounts = Field(default=ResearcherCounts(), description="Researchers by state.")
     experiments: Counts = Field(default=Counts(), description="Experiments by state.")
     spend: Spend = Field(default=Spend(), description="Money.")
-    spend_by_month: dict[str, str] = Field(
+    spend_by_month: dict[str, Annotated[str, Field(max_length=24)]] = Field(
         default_factory=dict, max_length=240, description="Settled US dollars by calendar month (UTC)."
     )
     best: Best | None = Field(default=None, description="Best result so far.")

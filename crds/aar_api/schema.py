@@ -30,10 +30,21 @@ def same(path: str) -> str:
     return f"has(self.{path}) == has(oldSelf.{path}) && (!has(self.{path}) || self.{path} == oldSelf.{path})"
 
 
+def weak_sets(spec: str) -> str:
+    """CEL: sets of weak labels that the hub makes, one a seed of exploration, and fresh ones for verification."""
+    again = f"{spec}.evaluation.replication"
+    return f"{spec}.experiments.seeds + ({again}.topK > 0 ? {again}.seeds : 0)"
+
+
 CAMPAIGN_RULES = [
     {"rule": "self.task == oldSelf.task", "message": "task is immutable: apply a new campaign"},
     {"rule": same("objective"), "message": "objective is immutable: apply a new campaign"},
     {"rule": same("queueName"), "message": "queueName is immutable: apply a new campaign"},
+    {
+        "rule": f"{weak_sets('self')} == {weak_sets('oldSelf')}",
+        "message": "experiments.seeds plus evaluation.replication.seeds (0 with topK 0) is immutable, since weak labels are made once: "
+        "put them back, or apply a new campaign",
+    },
 ]
 BUDGET_RULES = [
     {"rule": "double(self.limitUSD) > 0.0", "message": "limitUSD must be greater than 0"},
@@ -53,7 +64,12 @@ EXPERIMENTS_RULES = [
     {
         "rule": "self.parallelism <= self.maxCount",
         "message": "experiments.parallelism cannot exceed experiments.maxCount",
-    }
+    },
+    {
+        "rule": "self.resources.gpus <= self.maxGPUs",
+        "message": "experiments.resources.gpus, those of one seed, cannot exceed experiments.maxGPUs, those of the whole campaign: raise "
+        "maxGPUs, or ask for fewer",
+    },
 ]
 METHOD_RULES = [
     {
@@ -129,9 +145,12 @@ def _alternatives(node: Schema, defs: Schema) -> Any:
         rest.pop("default")
     if len(options) == 1:
         return _plain(options[0] | rest, defs)
-    # Scalars of several types (hyper-parameters, task parameters): Kubernetes knows no union, so any value is kept here
-    # and the hub checks it.
-    return _plain(rest, defs) | {"x-kubernetes-preserve-unknown-fields": True}
+    # Scalars of several types (hyper-parameters, task parameters): Kubernetes knows no union, so any type is let through, and its rules
+    # for texts, lists and objects bound what comes. The hub checks the rest.
+    bounds = {"maxItems": 0, "maxProperties": 0}
+    for option in options:
+        bounds |= {name: value for name, value in option.items() if name == "maxLength"}
+    return _plain(rest, defs) | {"x-kubernetes-preserve-unknown-fields": True, **bounds}
 
 
 def _close(schema: Schema) -> Schema:

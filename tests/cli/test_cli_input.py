@@ -41,6 +41,8 @@ BAD = {
     "too many seeds": (GOOD + "  experiments: {seeds: 9}\n", "spec.experiments.seeds is 9, but it must be less than or equal to 8"),
     "more seeds than the campaign's": (GOOD + OWN + "  seeds: 4\n", "asks for 4 seeds, but experiments.seeds of the campaign allows 1"),
     "another campaign": (GOOD + OWN.replace("campaignRef: c", "campaignRef: d"), "has campaignRef 'd', but the campaign is 'c'"),
+    "a researcher with a GPU": (GOOD + "  researchers: {resources: {gpus: 1}}\n", "spec.researchers.resources.gpus is 1, but it must be less than or equal to 0"),
+    "more GPUs a seed than in all": (GOOD + "  experiments: {resources: {gpus: 2}, maxGPUs: 1}\n", "experiments.resources.gpus is 2 for each seed, but the whole campaign may use 1"),
     "claude without a model": (GOOD + "  researchers: {kind: claude}\n", "needs an LLM: set researchers.model"),
     "operator's fields": (GOOD + OWN + "  purpose: Baseline\n", "which only the operator may"),
     "no such ConfigMap": (GOOD + OWN, "names key 'method.py' of ConfigMap 'm', but it is neither"),

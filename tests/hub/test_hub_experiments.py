@@ -242,8 +242,8 @@ def usd(micros: int) -> str:
 
 
 def gpu_spec(limit: str) -> dict[str, Any]:
-    resources = {"resources": {"cpu": "1", "gpus": 1}}
-    return spec(experiments=resources, budget={"gpuLimitUSD": limit})
+    experiments = {"resources": {"cpu": "1", "gpus": 1}, "maxGPUs": 23}
+    return spec(experiments=experiments, budget={"gpuLimitUSD": limit})
 
 
 @pytest.fixture

@@ -26,6 +26,26 @@ CASES = {
         world.campaign("n", experiments={"parallelism": 5, "maxCount": 4}),
         "experiments.parallelism cannot exceed experiments.maxCount",
     ),
+    "a researcher with a GPU": (
+        world.campaign("n", researchers={"resources": {"gpus": 1}}),
+        "spec.researchers.resources.gpus in body should be less than or equal to 0",
+    ),
+    "a seed with more GPUs than the campaign": (
+        world.campaign("n", experiments={"resources": {"gpus": 2}, "maxGPUs": 1}),
+        "experiments.resources.gpus, those of one seed, cannot exceed experiments.maxGPUs",
+    ),
+    "a parameter that is an object": (
+        world.campaign("n", task={"name": "chat", "params": {"head": {"a": 1}}}),
+        "spec.task.params.head: Too many",
+    ),
+    "a parameter that is a list": (
+        world.campaign("n", evaluation={"transferTasks": [{"name": "chat", "params": {"head": [1]}}]}),
+        "params.head: Too many",
+    ),
+    "a hyper-parameter that is a book": (
+        world.experiment("n", method={"builtin": "a", "config": {"x": "a" * 4097}}),
+        "spec.method.config.x: Too long: may not be more than 4096 bytes",
+    ),
     "too many researchers": (world.campaign("n", researchers={"count": 65}), "should be less than or equal to 64"),
     "no method": ({**world.experiment("n"), "spec": {"campaignRef": "c"}}, "spec.method: Required value"),
     "method of nothing": (world.experiment("n", method={}), "exactly one of builtin, snapshot, inline and configMap"),
@@ -51,6 +71,12 @@ CHANGES = {
     "campaign's task": ("ResearchCampaign", {"task": {"name": "math"}}, "task is immutable"),
     "campaign's task parameters": ("ResearchCampaign", {"task": {"params": {"head": "lora"}}}, "task is immutable"),
     "campaign's objective": ("ResearchCampaign", {"objective": {"target": "0.5"}}, "objective is immutable"),
+    "sets of weak labels": ("ResearchCampaign", {"experiments": {"seeds": 2}}, "weak labels are made once"),
+    "no verification any more": (
+        "ResearchCampaign",
+        {"evaluation": {"replication": {"topK": 0}}},
+        "weak labels are made once",
+    ),
     "a queue appears": ("ResearchCampaign", {"queueName": "q"}, "queueName is immutable"),
     "experiment's method": ("Experiment", {"method": {"builtin": "other"}}, "method is immutable"),
     "experiment's configuration": ("Experiment", {"method": {"config": {"x": 2}}}, "method is immutable"),
@@ -85,7 +111,13 @@ def test_what_may_change(api: Api, space: str) -> None:
     assert api.patch(
         "ResearchCampaign", space, "c", {"spec": {"budget": {"limitUSD": "9"}, "suspend": True}}
     ).is_success
-    api.create(world.experiment(space))
+    moved = {"experiments": {"seeds": 2}, "evaluation": {"replication": {"seeds": 4}}}
+    assert api.patch("ResearchCampaign", space, "c", {"spec": moved}).is_success, (
+        "as many sets of weak labels as before"
+    )
+    config = {"whole": 1, "part": 0.5, "text": "a" * 4096, "yes": True}
+    api.create(world.experiment(space, method={"builtin": "hard-labels", "config": config}))
+    assert api.get("Experiment", space, "e")["spec"]["method"]["config"] == config
     assert api.patch("Experiment", space, "e", {"spec": {"desiredState": "Suspended", "hypothesis": "h"}}).is_success
 
 
