@@ -187,7 +187,11 @@ class CampaignSpec(Model):
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
         description="Kueue LocalQueue of this namespace, whose ClusterQueue the experiments wait in; immutable.",
     )
-    priority_class_name: str | None = Field(default=None, max_length=253, description="Priority class of the pods.")
+    priority_class_name: str | None = Field(
+        default=None,
+        max_length=253,
+        description="Priority class of the pods, of those that the cluster's administrator lets campaigns name.",
+    )
     active_deadline_seconds: int | None = Field(
         default=None,
         ge=10,

@@ -12,6 +12,8 @@ from helm import charttools
 
 OPERATOR = "system:serviceaccount:aar-system:aar"
 ALICE = "alice"
+DEVELOPER = "dev"
+"""Counts as the operator by admission.operatorUsers, but is not confined."""
 VALUES = {
     "admission.ceilings.researchers": "4",
     "admission.ceilings.gpus": "8",
@@ -19,6 +21,9 @@ VALUES = {
     "admission.ceilings.experiments": "50",
     "admission.ceilings.seeds": "10",
     "admission.namespaceCeilings.team-b.budgetUSD": "500.50",
+    "admission.priorityClasses": "{research}",
+    "admission.operatorUsers": f"{{{DEVELOPER}}}",
+    "sandbox.priorityClassName": "low",
 }
 APPLIED = (
     "CustomResourceDefinition",
@@ -147,6 +152,13 @@ CREATED = {
         campaign(experiments={"maxCount": 51}),
         "spec.experiments.maxCount is 51, but one campaign may run at most 50",
     ),
+    "a priority class": (
+        ALICE,
+        campaign(priorityClassName="system-node-critical"),
+        "spec.priorityClassName is system-node-critical, but campaigns may name low, research here: leave it out",
+    ),
+    "a priority class that the values name": (ALICE, campaign(priorityClassName="research"), ""),
+    "the default priority class": (ALICE, campaign(priorityClassName="low"), ""),
     "default of experiments": (ALICE, campaign(experiments={}), "spec.experiments.maxCount is 200"),
     "seeds of verification": (
         ALICE,
@@ -335,6 +347,43 @@ def test_operator_may_not_touch_a_foreign_namespace(cluster: Api) -> None:
         answer = cluster.call(method, path, body, user=OPERATOR)
         assert answer.status_code == 403
         assert "may touch only namespaces that it made" in answer.text
+
+
+SPACE = "/api/v1/namespaces/one-1234-r1"
+LOST = {
+    "taken away": {"app.kubernetes.io/managed-by": None},
+    "overwritten": {"app.kubernetes.io/managed-by": "someone"},
+    "of another campaign": {"aar.dev/campaign-uid": "2"},
+    "no campaign's": {"aar.dev/campaign-uid": None},
+}
+
+
+@pytest.mark.parametrize("change", LOST.values(), ids=LOST)
+def test_labels_of_the_operators_namespaces_stay(cluster: Api, change: dict) -> None:
+    one = namespace("one-1234-r1", **OURS, **{"aar.dev/campaign-uid": "1"})
+    assert cluster.create(one, user=OPERATOR).status_code in (201, 409)
+    answer = cluster.call("PATCH", SPACE, {"metadata": {"labels": change}}, dryRun="All")
+    assert answer.status_code == 422, answer.text
+    (label, value), told = next(iter(change.items())), answer.json()["message"]
+    forged = value is not None and label.startswith("aar.dev/")
+    assert f"Label {label} {'is set on' if forged else 'of'} namespace one-1234-r1" in told
+    other = {"metadata": {"labels": {"team": "a", "pod-security.kubernetes.io/warn": None}}}
+    assert cluster.call("PATCH", SPACE, other, dryRun="All").is_success
+
+
+def test_the_operator_puts_its_label_back_and_may_delete(cluster: Api) -> None:
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "aar-operator"}
+    bound = _bind("", DEVELOPER, "aar-operator") | {"kind": "ClusterRoleBinding", "roleRef": role}
+    bound["metadata"] = {"name": DEVELOPER}
+    cluster.must(bound)
+    drifted, path = namespace("one-1234-r2", **{"aar.dev/campaign-uid": "1"}), "/api/v1/namespaces/one-1234-r2"
+    until = time.monotonic() + 30
+    while not (answer := cluster.create(drifted, user=DEVELOPER)).is_success:
+        assert time.monotonic() < until, answer.text
+        time.sleep(0.1)
+    assert cluster.call("DELETE", path, user=OPERATOR, dryRun="All").is_success
+    answer = cluster.call("PATCH", path, {"metadata": {"labels": OURS}}, user=OPERATOR)
+    assert answer.is_success, answer.text
 
 
 def test_what_roles_allow(cluster: Api) -> None:

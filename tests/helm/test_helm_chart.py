@@ -48,6 +48,8 @@ REFUSED = {
     "a limit of a namespace": ("namespaceLimits: {team: {usdPerMonth: 5}}", "/namespaceLimits/team/usdPerMonth"),
     "a probe without a port": ("isolation: {probeTargets: [1.1.1.1]}", "/isolation/probeTargets/0"),
     "a label of the chart's": ("commonLabels: {app.kubernetes.io/name: mine}", "propertyName 'app.kubernetes.io/name'"),
+    "a class of the system's": ("admission: {priorityClasses: [system-node-critical]}", "/admission/priorityClasses/0"),
+    "a default class of the system's": ("sandbox: {priorityClassName: system-x}", "/sandbox/priorityClassName"),
     "no probe": ("isolation: {probeTargets: []}", "/isolation/probeTargets"),
     "a way to uninstall": ("uninstall: {campaigns: Forget}", "'Refuse', 'Delete'"),
     "a share above one": (
