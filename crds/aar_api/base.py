@@ -1,4 +1,4 @@
-"""The one configuration of every model: camelCase outside, snake_case inside, unknown fields refused."""
+"""The one configuration of every model: camelCase outside, snake_case inside, unknown fields refused unless an object of the cluster is read."""
 
 from __future__ import annotations
 

@@ -323,5 +323,14 @@ class ResearchCampaign(Model):
 
 
 def parse(manifest: dict[str, Any]) -> ResearchCampaign:
-    """Read a manifest. Raises pydantic.ValidationError with one entry a mistake."""
+    """Read a manifest that a person wrote. Raises pydantic.ValidationError with one entry a mistake."""
     return ResearchCampaign.model_validate(manifest)
+
+
+def stored(manifest: dict[str, Any]) -> ResearchCampaign:
+    """Read an object of the cluster: fields that are not known here are those of a newer schema, and no mistake of anybody's.
+
+    Raises:
+        pydantic.ValidationError: with one entry a mistake.
+    """
+    return ResearchCampaign.model_validate(manifest, extra="ignore")

@@ -95,13 +95,17 @@ class Reason(StrEnum):
     SUSPECT = "Suspect"
 
 
+MAX_MESSAGE = 32768
+"""Characters of a message that the API takes."""
+
+
 class Condition(Model):
     """A metav1.Condition."""
 
     type: str = Field(max_length=316, description="What the condition is about.")
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     reason: str = Field(max_length=1024, min_length=1, description="One word from a closed list.")
-    message: str = Field(max_length=32768, description="One sentence for a person.")
+    message: str = Field(max_length=MAX_MESSAGE, description="One sentence for a person.")
     last_transition_time: str = Field(
         json_schema_extra={"format": "date-time"}, description="When the status last changed."
     )
@@ -119,7 +123,10 @@ def set_condition(
     now: str,
     generation: int | None,
 ) -> tuple[Condition, ...]:
-    """Conditions with one replaced; the transition time moves only when the status does. Sorted by type."""
+    """Conditions with one replaced; the transition time moves only when the status does. Sorted by type.
+
+    A message longer than the API takes is cut, and says so.
+    """
     status: Literal["True", "False", "Unknown"] = "Unknown" if holds is None else "True" if holds else "False"
     before = next((c for c in existing if c.type == kind), None)
     since = before.last_transition_time if before is not None and before.status == status else now
@@ -127,11 +134,18 @@ def set_condition(
         type=kind,
         status=status,
         reason=reason,
-        message=message,
+        message=_cut(message),
         last_transition_time=since,
         observed_generation=generation,
     )
     return tuple(sorted((*(c for c in existing if c.type != kind), fresh), key=lambda c: c.type))
+
+
+def _cut(message: str) -> str:
+    if len(message) <= MAX_MESSAGE:
+        return message
+    sign = f" … (cut here: it has {len(message)} characters, and {MAX_MESSAGE} are kept)"
+    return message[: MAX_MESSAGE - len(sign)] + sign
 
 
 def is_true(conditions: tuple[Condition, ...], kind: str) -> bool:

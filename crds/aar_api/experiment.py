@@ -182,5 +182,14 @@ class Experiment(Model):
 
 
 def parse(manifest: dict[str, Any]) -> Experiment:
-    """Read a manifest. Raises pydantic.ValidationError with one entry a mistake."""
+    """Read a manifest that a person wrote. Raises pydantic.ValidationError with one entry a mistake."""
     return Experiment.model_validate(manifest)
+
+
+def stored(manifest: dict[str, Any]) -> Experiment:
+    """Read an object of the cluster: fields that are not known here are those of a newer schema, and no mistake of anybody's.
+
+    Raises:
+        pydantic.ValidationError: with one entry a mistake.
+    """
+    return Experiment.model_validate(manifest, extra="ignore")

@@ -9,6 +9,7 @@ import yaml
 from aar_api import labels
 from aar_api.campaign import ResearchCampaign
 from aar_api.campaign import parse as parse_campaign
+from aar_api.campaign import stored as stored_campaign
 from aar_api.errors import InvalidInput, explain
 from aar_api.experiment import parse as parse_experiment
 from pydantic import ValidationError
@@ -84,7 +85,7 @@ def _differs(field: str, one: Manifest, other: Manifest) -> bool:
 
 def _weak_sets(campaign: Manifest) -> int:
     """Sets of weak labels that the hub makes, once: one a seed of exploration, and fresh ones for verification."""
-    spec = parse_campaign(campaign).spec
+    spec = stored_campaign(campaign).spec
     again = spec.evaluation.replication
     return spec.experiments.seeds + (again.seeds if again.top_k else 0)
 

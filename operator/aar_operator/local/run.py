@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aar_api import labels
-from aar_api.campaign import ResearchCampaign, parse
+from aar_api.campaign import ResearchCampaign, stored
 
 from aar_operator.cluster import ClusterError, Manifest, Ref
 from aar_operator.cluster.local import LocalCluster
@@ -140,7 +140,7 @@ class LocalRun:
         read = await self.cluster.get(self._campaign)
         if read is None:
             return
-        line = await self._reconciler.pool.line(parse(read))
+        line = await self._reconciler.pool.line(stored(read))
         self.voice.status(read, None if line is None else line.summary)
         if line is None or line.summary is None:
             return
@@ -170,7 +170,7 @@ class LocalRun:
     async def _last_word(self, interrupted: bool) -> int:
         """Report, then say how it ended."""
         read = await self.cluster.get(self._campaign)
-        campaign = parse(read or {})
+        campaign = stored(read or {})
         with contextlib.suppress(HubError, TimeoutError):
             await asyncio.wait_for(self._report(campaign), LAST_WORD_SECONDS)
         if interrupted:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from aar_api.campaign import ResearchCampaign
-from aar_api.campaign import parse as parse_campaign
+from aar_api.campaign import stored as stored_campaign
 from aar_api.errors import InvalidInput, explain
 from aar_api.experiment import Experiment
-from aar_api.experiment import parse as parse_experiment
+from aar_api.experiment import stored as stored_experiment
 from pydantic import ValidationError
 
 from aar_operator.cluster import Manifest
@@ -41,7 +41,7 @@ class Reading:
         Raises:
             Malformed: it is none.
         """
-        return _need(_remembered(self._campaigns, CAMPAIGNS, manifest, parse_campaign))
+        return _need(_remembered(self._campaigns, CAMPAIGNS, manifest, stored_campaign))
 
     def experiment(self, manifest: Manifest) -> Experiment:
         """An experiment.
@@ -49,11 +49,11 @@ class Reading:
         Raises:
             Malformed: it is none.
         """
-        return _need(_remembered(self._experiments, EXPERIMENTS, manifest, parse_experiment))
+        return _need(_remembered(self._experiments, EXPERIMENTS, manifest, stored_experiment))
 
     def campaigns(self, manifests: Iterable[Manifest]) -> list[ResearchCampaign]:
         """Those that are campaigns."""
-        read = (_remembered(self._campaigns, CAMPAIGNS, one, parse_campaign) for one in manifests)
+        read = (_remembered(self._campaigns, CAMPAIGNS, one, stored_campaign) for one in manifests)
         return [one for one in read if not isinstance(one, Malformed)]
 
 
