@@ -27,6 +27,7 @@ Two ports. Sandbox port, bearer token, route allowed by role:
 Operator port, role operator (viewer: the GETs marked *, and the pages):
 
                  PUT  /v1/operator/campaign         CampaignOpening -> 204, or 422 ErrorBody with a condition reason
+                 GET  /v1/operator/campaign         CampaignOpening  (as it was taken last)
                  GET  /v1/operator/feed?cursor=     FeedPage
                  GET* /v1/operator/summary          Summary
                  PUT  /v1/operator/stage            StageChange -> Summary

@@ -20,11 +20,13 @@ from aar_hub.store import tables
 
 
 def open_campaign(hub: Hub, opening: CampaignOpening) -> None:
-    """Take a campaign, or its changed spec; the same one again changes nothing.
+    """Take a campaign, or its changed spec; the same one again changes nothing, though prices have risen since.
 
     Raises:
-        Refused: with a condition reason.
+        Refused: with a condition reason; what was taken before stays in force.
     """
+    if _taken(hub, opening):
+        return
     keys = [task_key(ref) for ref in task_refs(opening.spec)]
     _check_model(opening.spec.researchers.model)
     with hub.db.write() as tx:
@@ -43,6 +45,32 @@ def open_campaign(hub: Hub, opening: CampaignOpening) -> None:
             purse.hold_verification_gpu(tx, found, *gpus)
             _add_tasks(tx, opening.spec, keys)
     hub.wake.set()
+
+
+def in_force(hub: Hub) -> CampaignOpening:
+    """The campaign as it was taken last.
+
+    Raises:
+        Conflict: none has been opened yet.
+    """
+    with hub.db.read() as tx:
+        known = records.campaign(tx)
+    return CampaignOpening(name=known.name, namespace=known.namespace, uid=known.uid, spec=known.spec)
+
+
+def _taken(hub: Hub, opening: CampaignOpening) -> bool:
+    """Whether the campaign was taken with this spec before; whether it is suspended needs no check, and is written down."""
+    with hub.db.write() as tx:
+        known = records.find_campaign(tx)
+        if known is None or known.uid != opening.uid or _but_for_suspend(known.spec) != _but_for_suspend(opening.spec):
+            return False
+        records.change_campaign(tx, spec=opening.spec.dump())
+    hub.wake.set()
+    return True
+
+
+def _but_for_suspend(spec: CampaignSpec) -> CampaignSpec:
+    return spec.model_copy(update={"suspend": False})
 
 
 def task_refs(spec: CampaignSpec) -> list[TaskRef]:

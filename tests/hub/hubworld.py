@@ -74,8 +74,9 @@ def answers(truth: np.ndarray, accuracy: float, seed: int) -> np.ndarray:
 class Running:
     """A served hub: the two applications, each on a port that the system chose, and the worker."""
 
-    def __init__(self, folder: Path, cache: Path | None = None) -> None:
-        settings = Settings(data_dir=folder, operator_token=OPERATOR, cache_dir=None if cache is None else str(cache))
+    def __init__(self, folder: Path, cache: Path | None = None, **more: Any) -> None:
+        where = None if cache is None else str(cache)
+        settings = Settings(data_dir=folder, operator_token=OPERATOR, cache_dir=where, **more)
         self.hub: Hub = hubs.start(settings)
         self.worker = Worker(self.hub)
         self.worker.start()
@@ -119,9 +120,9 @@ class World:
     def stop(self) -> None:
         self.running.stop()
 
-    def restart(self) -> None:
+    def restart(self, **more: Any) -> None:
         self.running.stop()
-        self.running = Running(self.folder, self.cache)
+        self.running = Running(self.folder, self.cache, **more)
 
     def copy(self, folder: Path) -> World:
         """Another hub that starts from this one's data."""

@@ -108,11 +108,12 @@ def test_before_a_campaign_is_open(worlds: Callable[..., World]) -> None:
     ],
 )  # fmt: skip
 def test_changes_that_are_refused(world: World, changed: dict[str, Any], uid: str, told: str) -> None:
-    before = world.summary()
+    before, in_force = world.summary(), world.must("GET", "/v1/operator/campaign")
     answer = world.open(spec(**changed), uid)
     assert answer.status_code == 422
     assert told in answer.json()["message"]
     assert world.summary() == before
+    assert world.must("GET", "/v1/operator/campaign") == in_force
 
 
 def test_changes_that_are_taken(world: World) -> None:
@@ -127,6 +128,18 @@ def test_changes_that_are_taken(world: World) -> None:
     assert more == pytest.approx((3 + 2 * 2) * 2 * 834e-6)
     assert world.open(spec()).status_code == 204
     assert world.summary()["spend"]["reservedUSD"] == held
+
+
+def test_what_was_taken_stays_in_force_though_prices_have_risen(world: World) -> None:
+    """At these prices verification could not be held anew; it need not."""
+    held = world.summary()["spend"]["reservedUSD"]
+    world.restart(cpu_usd_per_hour="1000")
+    assert world.open(spec()).status_code == 204
+    assert world.open(spec(suspend=True)).status_code == 204
+    assert world.must("GET", "/v1/operator/campaign")["spec"]["suspend"]
+    assert world.summary()["spend"]["reservedUSD"] == held
+    answer = world.open(spec(experiments={"parallelism": 5}))
+    assert (answer.status_code, answer.json()["reason"]) == (422, "BudgetExceeded")
 
 
 @pytest.mark.parametrize(

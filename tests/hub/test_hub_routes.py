@@ -35,6 +35,7 @@ SANDBOX: dict[tuple[str, str], tuple[str, ...]] = {
 }
 CONTROL: dict[tuple[str, str], tuple[str, ...]] = {
     ("PUT", "/v1/operator/campaign"): ("operator",),
+    ("GET", "/v1/operator/campaign"): ("operator",),
     ("GET", "/v1/operator/feed"): ("operator",),
     ("GET", "/v1/operator/summary"): ("operator", "viewer"),
     ("PUT", "/v1/operator/stage"): ("operator",),

@@ -18,6 +18,10 @@ def _open(call: Call) -> Any:
     return opening.open_campaign(call.hub, call.read(CampaignOpening))
 
 
+def _in_force(call: Call) -> Any:
+    return opening.in_force(call.hub)
+
+
 def _feed(call: Call) -> Any:
     return progress.feed(call.hub, call.number("cursor", 0))
 
@@ -69,6 +73,7 @@ def _transcript(call: Call) -> Any:
 
 ROUTES = [
     route("PUT", "/v1/operator/campaign", OPERATOR, _open),
+    route("GET", "/v1/operator/campaign", OPERATOR, _in_force),
     route("GET", "/v1/operator/feed", OPERATOR, _feed),
     route("GET", "/v1/operator/summary", READERS, _summary),
     route("PUT", "/v1/operator/stage", OPERATOR, _stage),
