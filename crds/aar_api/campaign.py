@@ -243,6 +243,13 @@ class Spend(Model):
     cpu_usd: str = Field(default="0.00", max_length=24, description="Settled for CPUs.")
 
 
+class InForce(Model):
+    """What of the spec that is in force counts in the limits of the namespace."""
+
+    limit_usd: Usd = Field(description="US dollars for the whole campaign.")
+    max_gpus: int = Field(ge=0, description="GPUs in use at once.")
+
+
 class Best(Model):
     """The best result so far."""
 
@@ -272,6 +279,11 @@ class CampaignStatus(Model):
     spend: Spend = Field(default=Spend(), description="Money.")
     spend_by_month: dict[str, Annotated[str, Field(max_length=24)]] = Field(
         default_factory=dict, max_length=240, description="Settled US dollars by calendar month (UTC)."
+    )
+    in_force: InForce | None = Field(
+        default=None,
+        description="Of the spec that is in force, what counts in the limits of the namespace. A change that is refused is not in "
+        "force: condition Accepted says why.",
     )
     best: Best | None = Field(default=None, description="Best result so far.")
     feed_cursor: int = Field(

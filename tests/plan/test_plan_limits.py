@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aar_api.campaign import ResearchCampaign, parse
 from aar_api.wire import IndexOutcome, Summary
+from aar_operator.manifests import book
 from aar_operator.plan import isolation, quota
 from aar_operator.plan.campaign import plan_campaign
 from aar_operator.plan.experiment import plan_experiment
@@ -33,7 +34,13 @@ def campaign(uid: str, age: str = "2026-01-02T00:00:00Z", accepted: bool = False
     return parse({"kind": "ResearchCampaign", "apiVersion": "aar.dev/v1alpha1", "metadata": meta, "spec": spec, "status": status})  # fmt: skip
 
 
+def leaving(one: ResearchCampaign) -> ResearchCampaign:
+    """On its way out."""
+    return one.model_copy(update={"metadata": one.metadata.model_copy(update={"deletion_timestamp": OLD})})
+
+
 OLD = "2026-01-01T00:00:00Z"
+NO_QUEUE = {"conditions": [ACCEPTED | {"status": "False", "reason": "UnknownQueue"}]}
 LIMITS = NamespaceLimits(campaigns=2, gpus=5, usd_per_month="25")
 CASES: dict[str, tuple[list[ResearchCampaign], list[str], NamespaceLimits, str]] = {
     "alone": ([], [], LIMITS, ""),
@@ -53,6 +60,24 @@ CASES: dict[str, tuple[list[ResearchCampaign], list[str], NamespaceLimits, str]]
     "dollars of what is over, a month before": (
         [campaign("a", OLD, status={"phase": "Failed", "spendByMonth": {"2026-02": "99"}})], [], LIMITS, ""),
     "dollars of what is gone": ([], ["15.01"], LIMITS, "25.01 USD"),
+    "of two that wait, the older has room": ([campaign("y", budget={"limitUSD": "25"})], [], LIMITS, ""),
+    "dollars that one has spent, though it lowered its limit": (
+        [campaign("a", OLD, True, budget={"limitUSD": "0.01"}, status={"spendByMonth": {"2026-03": "15.01"}})], [], LIMITS, "25.01 USD"),
+    "dollars that one still holds, though it lowered its limit": (
+        [campaign("a", OLD, True, budget={"limitUSD": "0.01"}, status={"spend": {"reservedUSD": "15.01"}})], [], LIMITS, "25.01 USD"),
+    "dollars of what is in force, not of a change": (
+        [campaign("a", OLD, True, budget={"limitUSD": "0.01"}, status={"inForce": {"limitUSD": "15.01", "maxGPUs": 0}})],
+        [], LIMITS, "25.01 USD"),
+    "a change of an older one comes first": (
+        [campaign("a", OLD, True, experiments={"maxGPUs": 4}, status={"inForce": {"limitUSD": "10", "maxGPUs": 0}})],
+        [], LIMITS, "6 GPUs"),
+    "a change of a younger one comes later": (
+        [campaign("y", "2026-02-01T00:00:00Z", True, experiments={"maxGPUs": 4}, status={"inForce": {"limitUSD": "10", "maxGPUs": 0}})],
+        [], LIMITS, ""),
+    "one older that can never fit": ([campaign("a", OLD, experiments={"maxGPUs": 6})], [], LIMITS, ""),
+    "one older whose queue is not there": ([campaign("a", OLD, experiments={"maxGPUs": 4}, status=NO_QUEUE)], [], LIMITS, ""),
+    "one older that leaves before it was accepted": ([leaving(campaign("a", OLD, experiments={"maxGPUs": 4}))], [], LIMITS, ""),
+    "one that was accepted and leaves": ([leaving(campaign("y", accepted=True, experiments={"maxGPUs": 4}))], [], LIMITS, "6 GPUs"),
     "no limit": ([campaign("a", OLD)] * 9, ["999"], NamespaceLimits(), ""),
 }  # fmt: skip
 
@@ -62,6 +87,33 @@ def test_room(case: str) -> None:
     others, gone, limits, words = CASES[case]
     said = quota.exceeded(campaign("x"), others, gone, limits, NOW)
     assert (words in said) if words else said == ""
+
+
+IN_FORCE = {"inForce": {"limitUSD": "10", "maxGPUs": 2}}
+OTHER = campaign("y", accepted=True, budget={"limitUSD": "15"}, experiments={"maxGPUs": 3})
+CHANGES: dict[str, tuple[dict[str, Any], NamespaceLimits, str]] = {
+    "none": ({}, LIMITS, ""),
+    "more dollars than are left": ({"budget": {"limitUSD": "25"}}, LIMITS, "40.00 USD in 2026-03, but its limit is 25 USD"),
+    "more GPUs than are left": ({"experiments": {"maxGPUs": 3}}, LIMITS, "6 GPUs, but its limit is 5"),
+    "fewer dollars under a limit that was lowered": (
+        {"budget": {"limitUSD": "9"}}, NamespaceLimits(campaigns=1, gpus=1, usd_per_month="1"), ""),
+    "more GPUs under a limit of dollars that was lowered": (
+        {"experiments": {"maxGPUs": 3}}, NamespaceLimits(usd_per_month="1"), ""),
+    "more of both": ({"budget": {"limitUSD": "11"}, "experiments": {"maxGPUs": 3}}, NamespaceLimits(gpus=6, usd_per_month="26"), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_room_for_a_change_of_one_that_was_accepted_first(case: str) -> None:
+    """The other is younger and was accepted too: what it has is taken all the same."""
+    spec, limits, words = CHANGES[case]
+    said = quota.exceeded(campaign("x", OLD, accepted=True, status=IN_FORCE, **spec), [OTHER], [], limits, NOW)
+    assert (words in said) if words else said == ""
+
+
+def test_one_that_leaves_is_entered_in_the_book_and_counts_once() -> None:
+    entered = {"a": '{"2026-02": "9.00", "2026-03": "1.50"}', "b": '{"2026-03": "2.00"}', "c": "{}"}
+    assert book.spent(entered, "2026-03", {"b"}) == ["1.50", "0"]
 
 
 def test_months_add_up_to_the_total() -> None:

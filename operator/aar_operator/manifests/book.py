@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from aar_api import labels
 from aar_api.campaign import ResearchCampaign
@@ -28,6 +28,6 @@ def entry(campaign: ResearchCampaign) -> Manifest:
     return {"data": {campaign.metadata.uid: json.dumps(months, sort_keys=True)}}
 
 
-def spent(book: Mapping[str, str], month: str) -> list[str]:
-    """US dollars of one month, one amount a campaign that is gone."""
-    return [json.loads(months).get(month, "0") for months in book.values()]
+def spent(book: Mapping[str, str], month: str, here: Collection[str]) -> list[str]:
+    """US dollars of one month, one amount a campaign that is gone: those that are `here`, by UID, tell it themselves until they are."""
+    return [json.loads(months).get(month, "0") for uid, months in book.items() if uid not in here]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from aar_api.campaign import CampaignStatus, ResearchCampaign
+from aar_api.campaign import CampaignStatus, InForce, ResearchCampaign
 from aar_api.conditions import CampaignCondition, Reason
 
 from aar_operator.plan.ending import failed
@@ -34,7 +34,8 @@ def accepted(campaign: ResearchCampaign, seen: CampaignSeen, status: CampaignSta
         message = f"It goes on as it was accepted; the change has no room. {seen.over_quota}"
     verdict = Verdict(CampaignCondition.ACCEPTED, True, reason, message)
     status = write_campaign(campaign, status, status.phase, now, verdict)
-    return status.model_copy(update={"start_time": status.start_time or stamp(now)})
+    in_force = InForce(limit_usd=campaign.spec.budget.limit_usd, max_gpus=campaign.spec.experiments.max_gpus)
+    return status.model_copy(update={"start_time": status.start_time or stamp(now), "in_force": in_force})
 
 
 def refused(

@@ -93,7 +93,7 @@ class Surroundings:
         others = self._reading.campaigns(await self._cluster.find("ResearchCampaign", namespace=namespace))
         books = await self._cluster.find("ConfigMap", book.marks(namespace), self._settings.operator_namespace)
         entered = {uid: months for one in books for uid, months in (one.get("data") or {}).items()}
-        gone = book.spent(entered, now.strftime("%Y-%m"))
+        gone = book.spent(entered, now.strftime("%Y-%m"), {one.metadata.uid for one in others})
         return quota.exceeded(campaign, others, gone, limits, now)
 
     async def _queue(self, campaign: ResearchCampaign) -> tuple[str, str]:
