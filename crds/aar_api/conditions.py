@@ -40,6 +40,7 @@ class Reason(StrEnum):
 
     # Accepted
     VALID = "Valid"
+    WAITING_FOR_PLACE = "WaitingForPlace"
     INVALID_SPEC = "InvalidSpec"
     INVALID_TASK = "InvalidTask"
     INVALID_METHOD = "InvalidMethod"

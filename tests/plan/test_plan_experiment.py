@@ -63,12 +63,48 @@ CASES = {
     "new one asks the hub": (experiment(), SEEN, "ask"),
     "no campaign": (experiment(), ExperimentSeen(), "Queued 30.0"),
     "method's ConfigMap is missing": (experiment(), replace(SEEN, missing="There is no ConfigMap."), "Queued 5.0"),
+    "method's ConfigMap is gone while its Job runs": (
+        experiment(status=RUNS),
+        replace(SEEN, job=JOB, missing="There is no ConfigMap."),
+        "Running None",
+    ),
+    "method's ConfigMap is gone, its Job ended": (
+        experiment(status=RUNS),
+        replace(SEEN, job=replace(JOB, finished=True), missing="There is no ConfigMap."),
+        "settle finished",
+    ),
+    "method's ConfigMap is gone, cancelled": (
+        experiment({"desiredState": "Cancelled"}),
+        replace(SEEN, missing="There is no ConfigMap."),
+        "settle cancelled",
+    ),
+    "method's ConfigMap is gone, suspended": (
+        experiment({"desiredState": "Suspended"}),
+        replace(SEEN, missing="There is no ConfigMap."),
+        "Pending None",
+    ),
     "hub does not answer": (experiment(), replace(SEEN, summary=None), "Pending 30.0"),
     "hub has no address": (experiment(), replace(SEEN, sandbox_url=None), "Pending 30.0"),
     "parallelism is used up": (experiment(), replace(SEEN, before=2), "Queued None"),
     "one place is left": (experiment(), replace(SEEN, before=1), "ask"),
     "GPUs are used up": (experiment({"resources": {"gpus": 2}}), replace(SEEN, gpus_before=3), "Queued None"),
     "GPUs suffice": (experiment({"resources": {"gpus": 2}}), replace(SEEN, gpus_before=2), "ask"),
+    "GPUs of many seeds, as many at once as may be": (
+        experiment({"resources": {"gpus": 1}, "seeds": 8}),
+        SEEN,
+        "ask",
+    ),
+    "GPUs of many seeds, another has one": (
+        experiment({"resources": {"gpus": 1}, "seeds": 8}),
+        replace(SEEN, gpus_before=1),
+        "Queued None",
+    ),
+    "a seed needs more GPUs than there may be": (experiment({"resources": {"gpus": 5}}), SEEN, "Failed None"),
+    "a seed needs more GPUs than there may be now": (
+        experiment({"resources": {"gpus": 5}, "submittedBy": {"researcher": "r0", "key": "1"}}),
+        SEEN,
+        "Queued 30.0",
+    ),
     "no GPU wanted": (experiment(), replace(SEEN, gpus_before=9), "ask"),
     "job runs": (experiment(status=RUNS), replace(SEEN, job=JOB, attempt=1), "Running None"),
     "job made, crash before the status": (experiment(), replace(SEEN, job=JOB, attempt=1), "Running None"),
@@ -96,6 +132,16 @@ CASES = {
         replace(SEEN, job=JOB, summary=Summary(opened=True, stage="verifying")),
         "Running None",
     ),
+    "research is over, suspended before it began, known to the hub": (
+        experiment({"desiredState": "Suspended"}, finalizers=["aar.dev/cleanup"]),
+        replace(SEEN, summary=Summary(opened=True, stage="verifying")),
+        "settle cancelled",
+    ),
+    "research is over, suspended before the hub knew it": (
+        experiment({"desiredState": "Suspended"}),
+        replace(SEEN, summary=Summary(opened=True, stage="verifying")),
+        "Pending None",
+    ),
     "applied by a person too late": (experiment(), replace(SEEN, summary=Summary(opened=True, stage="done")), "ask"),
     "suspended before it began": (experiment({"desiredState": "Suspended"}), SEEN, "Pending None"),
     "suspended while it runs": (
@@ -119,6 +165,50 @@ CASES = {
 def test_first_step(case: str) -> None:
     one, seen, wanted = CASES[case]
     assert did(plan_experiment(one, seen, NOW, ONE_MACHINE)) == wanted
+
+
+def told(plan: Plan, kind: str) -> tuple[str, str, str]:
+    """A condition of the status that is to be written."""
+    assert plan.experiment_status is not None
+    return next((c.status, c.reason, c.message) for c in plan.experiment_status.conditions if c.type == kind)
+
+
+def test_who_waits_for_a_place_is_told_so_alike_whoever_is_before_it() -> None:
+    first = plan_experiment(experiment(), replace(SEEN, before=2), NOW, ONE_MACHINE)
+    later = plan_experiment(experiment(), replace(SEEN, before=7, gpus_before=3), NOW, ONE_MACHINE)
+    assert told(first, "Accepted")[:2] == ("Unknown", "WaitingForPlace")
+    assert "experiments.parallelism" in told(first, "Accepted")[2]
+    assert first.experiment_status == later.experiment_status
+
+
+REFUSED = {
+    "type": "Accepted", "status": "False", "reason": "UnknownCampaign", "message": "There is no campaign.",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}  # fmt: skip
+
+
+def test_what_was_missing_and_is_there_is_not_said_to_be_missing() -> None:
+    back = experiment(status={"phase": "Queued", "conditions": [REFUSED]})
+    silent = plan_experiment(back, replace(SEEN, summary=None), NOW, ONE_MACHINE)
+    full = plan_experiment(back, replace(SEEN, before=2), NOW, ONE_MACHINE)
+    poor = after_admission(back, SEEN, AdmissionAnswer(verdict="wait", message="later"), NOW, Settings())
+    assert [told(one, "Accepted")[:2] for one in (silent, full, poor)] == [
+        ("Unknown", "HubPending"),
+        ("Unknown", "WaitingForPlace"),
+        ("Unknown", "WaitingForBudget"),
+    ]
+
+
+def test_what_earlier_attempts_ran_is_paid_with_the_last() -> None:
+    ran = {0: 5.0, 2: 1.5}
+    for seen, wanted in (
+        (replace(SEEN, job=replace(JOB, finished=True), ran=ran), [(0, 8.0), (2, 1.5)]),
+        (replace(SEEN, ran=ran), [(0, 5.0), (2, 1.5)]),
+    ):
+        status = RUNS | ({"attempts": 3} if seen.job is None else {})
+        settlement = plan_experiment(experiment(status=status), seen, NOW, ONE_MACHINE).settle
+        assert settlement is not None
+        assert [(one.index, one.seconds) for one in settlement.indexes] == wanted
 
 
 @pytest.mark.parametrize(("attempts", "name"), [(0, "e-1"), (1, "e-2")], ids=["first", "made again"])

@@ -18,6 +18,16 @@ def experiment(name: str, purpose: str = "Exploration", second: int = 0, **more:
     return {"metadata": meta, "spec": spec, "status": status}
 
 
+def suspended(name: str, **more: Any) -> dict[str, Any]:
+    one = experiment(name, **more)
+    return one | {"spec": one["spec"] | {"desiredState": "Suspended"}}
+
+
+def refused(name: str, **more: Any) -> dict[str, Any]:
+    one = experiment(name, **more)
+    return one | {"status": one["status"] | {"conditions": [{"type": "Accepted", "status": "False"}]}}
+
+
 def line(*manifests: dict[str, Any]) -> Line:
     made = Line()
     for one in manifests:
@@ -37,9 +47,13 @@ def line(*manifests: dict[str, Any]) -> Line:
         (experiment("again", "Replication", 1), experiment("b", second=2), False),
         (experiment("a", second=1, phase="Complete"), experiment("b", second=2), False),
         (experiment("a", second=1, runs=True, phase="Failed"), experiment("b", second=2), False),
+        (suspended("a", second=1), experiment("b", second=2), False),
+        (suspended("a", second=1, runs=True), experiment("b", second=2), True),
+        (refused("a", second=1), experiment("b", second=2), False),
     ],
     ids=["older", "younger", "by name", "own before baselines", "baselines after own", "one that runs", "verification",
-         "one that is over", "one that ran"],
+         "one that is over", "one that ran", "one that is suspended", "one that is suspended with its Job",
+         "one that cannot run as it is"],
 )  # fmt: skip
 def test_order(one: dict[str, Any], other: dict[str, Any], first: bool) -> None:
     assert line(one, other).ahead(other)[0] == first
@@ -64,6 +78,11 @@ NEXT: dict[str, tuple[list[dict[str, Any]], int, list[str]]] = {
     "more places than wait": (RUNNING + WAITING, 99, ["w1", "w2", "w3", "w4"]),
     "fewer places than run": (RUNNING + WAITING, 1, []),
     "one that is looked at anyway has the place": ([experiment("a"), *WAITING], 2, ["w1"]),
+    "ones that cannot run have no place": (
+        [suspended("s", phase="Queued"), refused("t", phase="Queued"), *WAITING],
+        1,
+        ["w1"],
+    ),
     "one that waits with its Job holds a place": ([experiment("q", runs=True, phase="Queued"), *WAITING], 2, ["w1"]),
 }
 
@@ -72,6 +91,25 @@ NEXT: dict[str, tuple[list[dict[str, Any]], int, list[str]]] = {
 def test_next(case: str) -> None:
     there, places, wanted = NEXT[case]
     assert line(*reversed(there)).next(places) == wanted
+
+
+def test_one_that_is_to_have_a_job_holds_its_place_before_its_status_says_so() -> None:
+    younger, older = experiment("b"), experiment("a")
+    known = line(younger, older, experiment("w", second=9, phase="Queued"))
+    known.begin("b", True)
+    known.note(younger)  # as when its finalizer is set
+    assert (known.ahead(older)[0], known.next(2)) == (1, [])
+    known.begin("b", False)
+    assert known.ahead(older)[0] == 0
+    known.begin("b", True)
+    known.note(experiment("b", phase="Failed"))
+    known.note(younger)
+    assert known.ahead(older)[0] == 0, "one that ended holds nothing, and neither does another of its name"
+
+
+def test_what_cannot_run_does_not_keep_research_from_ending() -> None:
+    assert not line(suspended("a"), refused("b")).exploring
+    assert line(suspended("a", runs=True)).exploring
 
 
 def test_counts_follow_every_change() -> None:

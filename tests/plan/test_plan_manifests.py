@@ -48,6 +48,24 @@ def test_place(case: str) -> None:
     assert (pod["runtimeClassName"], pod["priorityClassName"]) == (runtime, "low")
 
 
+AT_ONCE = {
+    "no GPU": (8, 0, 8),
+    "fewer seeds than GPUs": (3, 1, 3),
+    "as many at once as the campaign may have": (8, 1, 4),
+    "of several GPUs each": (8, 3, 1),
+    "one at a time, where the limit was lowered": (8, 5, 1),
+}
+
+
+@pytest.mark.parametrize("case", AT_ONCE)
+def test_seeds_side_by_side_keep_to_the_campaigns_gpus(case: str) -> None:
+    seeds, gpus, wanted = AT_ONCE[case]
+    one = experiment({"resources": {"gpus": gpus}, "seeds": seeds})
+    answer = ANSWER.model_copy(update={"seeds": tuple(range(seeds))})
+    job = manifest.build(CAMPAIGN, one, answer, 1, URL, Settings())[1]["spec"]
+    assert (job["completions"], job["parallelism"]) == (seeds, wanted)
+
+
 def test_the_hub_is_not_sandboxed_and_holds_the_key() -> None:
     objects = hub.build(
         CAMPAIGN, replace(GPU, provider_key="k", provider_ca="pem", provider_url="https://p"), "10.96.0.9"

@@ -71,13 +71,13 @@ class Ref(NamedTuple):
 class Cluster(Protocol):
     """What reconciling needs of a cluster. Objects it gives are read, never changed in place."""
 
-    async def get(self, ref: Ref) -> Manifest | None:
-        """The object, or none."""
+    async def get(self, ref: Ref, fresh: bool = False) -> Manifest | None:
+        """The object, or none; `fresh`: as it is now, not as it was last heard of."""
 
     async def find(
-        self, kind: str, marks: Mapping[str, str] | None = None, namespace: str | None = None
+        self, kind: str, marks: Mapping[str, str] | None = None, namespace: str | None = None, fresh: bool = False
     ) -> list[Manifest]:
-        """Objects of a kind that carry all the labels, by namespace and name."""
+        """Objects of a kind that carry all the labels, by namespace and name; `fresh`: what is not heard of yet is asked for too."""
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply: make the object so, creating it if need be.

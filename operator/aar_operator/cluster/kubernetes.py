@@ -88,7 +88,7 @@ class KubernetesCluster:
         if self.cache.get(ref) is None:
             self._sent.pop(ref, None)
             self._leaving.pop(ref, None)
-            self._remains.note(self.cache, ref, manifest)
+        self._remains.note(self.cache, ref, manifest)
         for follower in self._followers:
             follower(ref, manifest)
         for listener in self._listeners if not self._own else ():
@@ -96,27 +96,38 @@ class KubernetesCluster:
 
     # What reconciling uses.
 
-    async def get(self, ref: Ref) -> Manifest | None:
+    async def get(self, ref: Ref, fresh: bool = False) -> Manifest | None:
         """See Cluster."""
         kind = self._kinds[ref.kind]
         known = self.cache.get(ref)
+        if fresh and kind.kept != "none":
+            return await self._ask(ref, known)
         if known is not None or (kind.kept != "none" and not kind.foreign):
             return known
         return await self._read(ref)
 
     async def find(
-        self, kind: str, marks: Mapping[str, str] | None = None, namespace: str | None = None
+        self, kind: str, marks: Mapping[str, str] | None = None, namespace: str | None = None, fresh: bool = False
     ) -> list[Manifest]:
-        """See Cluster."""
-        known = self._kinds[kind]
+        """See Cluster. Of pods also those that are gone, as long as what they ran is owed."""
+        known, marks = self._kinds[kind], marks or {}
+        selector = ",".join(f"{key}={value}" for key, value in marks.items())
         if known.kept != "none":
-            found = self.cache.find(kind, marks or {}, namespace)
-            if kind == "Pod" and namespace is not None and JOB_NAME in (marks or {}):
-                found += self._remains.of(namespace, (marks or {})[JOB_NAME])
-            return found
-        selector = ",".join(f"{key}={value}" for key, value in (marks or {}).items())
+            if fresh:
+                wanted = ",".join(filter(None, (known.selector, selector)))
+                items, _ = await self._client.items(known.path(namespace or ""), wanted, partial(_named, known))
+                for one in items:
+                    self.cache.put(one)
+            return self.cache.find(kind, marks, namespace) + (self._gone(marks, namespace) if kind == "Pod" else [])
         items, _ = await self._client.items(known.path(namespace or ""), selector)
         return [{"apiVersion": known.api_version, "kind": kind, **one} for one in items]
+
+    def _gone(self, marks: Mapping[str, str], namespace: str | None) -> list[Manifest]:
+        """Pods that are owed for, of an experiment or of a Job that is no experiment's."""
+        if labels.EXPERIMENT_UID in marks:
+            owed = self._remains.of(marks[labels.EXPERIMENT_UID])
+            return [one for one in owed if namespace in (None, one["metadata"]["namespace"])]
+        return [] if namespace is None else self._remains.of(Ref("Job", namespace, marks.get(JOB_NAME, "")))
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """See Cluster. Nothing is sent when the server still has what was last sent, by this process or, to the letter, by another."""
@@ -288,11 +299,16 @@ class KubernetesCluster:
 
     async def _refresh(self, ref: Ref, known: Manifest) -> None:
         """The cache was wrong about an object: ask."""
+        await self._ask(ref, known)
+
+    async def _ask(self, ref: Ref, known: Manifest | None) -> Manifest | None:
+        """The object as the server has it; the cache learns of it."""
         there = await self._read(ref)
-        if there is None:
+        if there is not None:
+            self._keep(there)
+        elif known is not None:
             self.cache.drop(known)
-        else:
-            self.cache.put(there)
+        return there
 
 
 def _named(kind: Kind, one: Manifest) -> Manifest:

@@ -76,12 +76,12 @@ class LocalCluster:
 
     # What reconciling uses.
 
-    async def get(self, ref: Ref) -> Manifest | None:
-        """See Cluster."""
+    async def get(self, ref: Ref, fresh: bool = False) -> Manifest | None:
+        """See Cluster. What is stored is always fresh."""
         return self._store.get(ref)
 
     async def find(
-        self, kind: str, marks: Mapping[str, str] | None = None, namespace: str | None = None
+        self, kind: str, marks: Mapping[str, str] | None = None, namespace: str | None = None, fresh: bool = False
     ) -> list[Manifest]:
         """See Cluster."""
         return self._store.find(kind, marks, namespace)

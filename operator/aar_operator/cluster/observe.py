@@ -59,6 +59,17 @@ def job_view(
     )
 
 
+def seconds_by_index(pods: list[dict[str, Any]], now: datetime) -> dict[int, float]:
+    """Seconds that pods of indexed Jobs ran, by index; those that run count up to now."""
+    found: dict[int, float] = {}
+    for pod in pods:
+        index = pod["metadata"].get("labels", {}).get(INDEX_LABEL, "")
+        ran = seconds(pod, now)
+        if index.isdecimal() and ran > 0:
+            found[int(index)] = found.get(int(index), 0.0) + ran
+    return found
+
+
 def _ending(job: dict[str, Any]) -> dict[str, Any] | None:
     """The condition with which a Job ended; none while it goes on."""
     conditions = job.get("status", {}).get("conditions", [])

@@ -36,6 +36,11 @@ def job_ref(campaign: ResearchCampaign, part: str, experiment: str, attempt: int
     return part_namespace(campaign, part), names.job(experiment, attempt)
 
 
+def at_once(seeds: int, gpus: int, max_gpus: int) -> int:
+    """How many seeds run side by side, if one takes so many GPUs and the campaign may have so many; at least one."""
+    return max(1, min(seeds, max_gpus // gpus)) if gpus else seeds
+
+
 def build(
     campaign: ResearchCampaign,
     experiment: Experiment,
@@ -60,7 +65,7 @@ def build(
     job: Manifest = {
         "completionMode": "Indexed",
         "completions": seeds,
-        "parallelism": seeds,
+        "parallelism": at_once(seeds, experiment.spec.resources.gpus, campaign.spec.experiments.max_gpus),
         "backoffLimitPerIndex": 1,
         "maxFailedIndexes": seeds,
         "podReplacementPolicy": "Failed",

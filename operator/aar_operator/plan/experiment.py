@@ -29,6 +29,11 @@ MISSING_SECONDS = 5.0
 SELDOM_SECONDS = 30.0
 """When to look again, for certainty, at what the campaign wakes its experiments for: that it is there, that its hub answers."""
 RESEARCH = ("Exploration", "Smoke")
+NO_PLACE = (
+    "It waits for a place: experiments that run, or whose turn is before its own, take all that the campaign's "
+    "experiments.parallelism and experiments.maxGPUs allow."
+)
+"""Without their number: a sentence that changes with every neighbour would be a write for each."""
 
 
 def plan_experiment(experiment: Experiment, seen: ExperimentSeen, now: datetime, settings: Settings) -> Plan:
@@ -42,9 +47,6 @@ def plan_experiment(experiment: Experiment, seen: ExperimentSeen, now: datetime,
         message = f"There is no campaign {experiment.spec.campaign_ref!r} in this namespace: apply it, or correct campaignRef."
         verdict = Verdict(ExperimentCondition.ACCEPTED, False, Reason.UNKNOWN_CAMPAIGN, message)
         return _waiting(experiment, verdict, now, SELDOM_SECONDS)
-    if seen.missing:
-        verdict = Verdict(ExperimentCondition.ACCEPTED, False, Reason.INVALID_METHOD, seen.missing)
-        return _waiting(experiment, verdict, now, MISSING_SECONDS)
     if seen.summary is None or not seen.summary.opened or seen.sandbox_url is None:
         return _unanswered(experiment, campaign, seen, now)
     if seen.job is not None and seen.job.finished:
@@ -57,6 +59,9 @@ def plan_experiment(experiment: Experiment, seen: ExperimentSeen, now: datetime,
         return _running(experiment, seen, now)
     if experiment.status.job_ref is not None and experiment.status.attempts >= MAX_JOBS:
         return Plan(settle=_settlement(seen, "lost"))
+    if seen.missing:
+        verdict = Verdict(ExperimentCondition.ACCEPTED, False, Reason.INVALID_METHOD, seen.missing)
+        return _waiting(experiment, verdict, now, MISSING_SECONDS)
     return _next_in_line(experiment, campaign, seen, now)
 
 
@@ -113,7 +118,8 @@ def after_admission(
     """The second step, when the hub was asked to admit the experiment."""
     if answer.verdict == "wait":
         verdict = Verdict(ExperimentCondition.BUDGET_RESERVED, False, Reason.WAITING_FOR_BUDGET, answer.message)
-        return _waiting(experiment, verdict, now, AGAIN_SECONDS)
+        mended = _mended(experiment, Reason.WAITING_FOR_BUDGET, "It waits for money: see BudgetReserved.")
+        return _waiting(experiment, verdict, now, AGAIN_SECONDS, *mended)
     if answer.verdict == "refused":
         reason = _known(answer.reason, Reason.INVALID_SPEC)
         refused = Verdict(ExperimentCondition.ACCEPTED, False, reason, answer.message)
@@ -153,13 +159,13 @@ def after_settlement(experiment: Experiment, seen: ExperimentSeen, view: Experim
     return Plan(experiment_status=status)
 
 
-def refused_job(experiment: Experiment, why: str) -> Settlement:
+def refused_job(experiment: Experiment, seen: ExperimentSeen, why: str) -> Settlement:
     """What the hub is told of a Job that the cluster will never take."""
     told = [
         IndexOutcome(index=index, succeeded=False, reason=str(Reason.CLUSTER_REFUSED), message=why[:2000])
         for index in range(experiment.spec.seeds)
     ]
-    return Settlement(job_name="", job_uid="", outcome="finished", indexes=tuple(told))
+    return Settlement(job_name="", job_uid="", outcome="finished", indexes=_paid(tuple(told), seen))
 
 
 def _ending(view: ExperimentView) -> tuple[Literal["Complete", "Failed", "Cancelled"], tuple[Verdict, ...]]:
@@ -192,8 +198,18 @@ def _settled_seeds(view: ExperimentView) -> tuple[SeedOutcome, ...]:
 
 def _settlement(seen: ExperimentSeen, outcome: Literal["finished", "cancelled", "lost"]) -> Settlement:
     if seen.job is None:
-        return Settlement(job_name="", job_uid="", outcome=outcome)
-    return Settlement(job_name=seen.job.name, job_uid=seen.job.uid, outcome=outcome, indexes=seen.job.indexes)
+        return Settlement(job_name="", job_uid="", outcome=outcome, indexes=_paid((), seen))
+    indexes = _paid(seen.job.indexes, seen)
+    return Settlement(job_name=seen.job.name, job_uid=seen.job.uid, outcome=outcome, indexes=indexes)
+
+
+def _paid(indexes: tuple[IndexOutcome, ...], seen: ExperimentSeen) -> tuple[IndexOutcome, ...]:
+    """The outcomes of the newest Job with what earlier ones ran, which is owed too."""
+    known = {one.index: one for one in indexes}
+    for index, ran in seen.ran.items():
+        one = known.get(index, IndexOutcome(index=index, succeeded=False))
+        known[index] = one.model_copy(update={"seconds": one.seconds + ran})
+    return tuple(known[index] for index in sorted(known))
 
 
 def _unwanted(experiment: Experiment, campaign: ResearchCampaign, seen: ExperimentSeen) -> bool:
@@ -202,12 +218,18 @@ def _unwanted(experiment: Experiment, campaign: ResearchCampaign, seen: Experime
     if campaign.status.phase in ("Failed", "Complete"):
         return True
     over = seen.summary is not None and seen.summary.stage in ("verifying", "done")
-    return over and experiment.spec.purpose in RESEARCH and _started(experiment, seen)
+    return over and experiment.spec.purpose in RESEARCH and (_started(experiment, seen) or _stuck(experiment, seen))
 
 
 def _started(experiment: Experiment, seen: ExperimentSeen) -> bool:
     """Begun, or asked for by a researcher: one that a person applies too late is not cancelled, but refused by the hub."""
     return seen.job is not None or experiment.status.job_ref is not None or experiment.spec.submitted_by is not None
+
+
+def _stuck(experiment: Experiment, seen: ExperimentSeen) -> bool:
+    """The hub may know it and would wait for its end, but it will not be asked about it again: so it is told."""
+    held = labels.FINALIZER in experiment.metadata.finalizers
+    return held and (experiment.spec.desired_state == "Suspended" or bool(seen.missing))
 
 
 def _stopped(experiment: Experiment, campaign: ResearchCampaign) -> bool:
@@ -267,13 +289,36 @@ def _with_job(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Ex
 
 
 def _next_in_line(experiment: Experiment, campaign: ResearchCampaign, seen: ExperimentSeen, now: datetime) -> Plan:
-    limits = campaign.spec.experiments
-    gpus = experiment.spec.resources.gpus * experiment.spec.seeds
-    full = seen.before >= limits.parallelism or (gpus > 0 and seen.gpus_before + gpus > max(limits.max_gpus, gpus))
-    if full:
-        return Plan(experiment_status=write(experiment, "Queued", now))
+    limits, gpus = campaign.spec.experiments, experiment.spec.resources.gpus
+    if gpus > limits.max_gpus:
+        return _too_large(experiment, campaign, now)
+    at_once = gpus * manifest.at_once(experiment.spec.seeds, gpus, limits.max_gpus)
+    if seen.before >= limits.parallelism or (gpus > 0 and seen.gpus_before + at_once > limits.max_gpus):
+        waits = Verdict(ExperimentCondition.ACCEPTED, None, Reason.WAITING_FOR_PLACE, NO_PLACE)
+        return Plan(experiment_status=write(experiment, "Queued", now, waits))
     asked = AdmissionRequest(uid=experiment.metadata.uid, spec=experiment.spec, max_attempts=MAX_RUNS)
     return Plan(merge=_held(experiment), ask=asked)
+
+
+def _too_large(experiment: Experiment, campaign: ResearchCampaign, now: datetime) -> Plan:
+    """Refused for good if a person asked; what the campaign had made before its limit was lowered waits for a higher one."""
+    limit, gpus = campaign.spec.experiments.max_gpus, experiment.spec.resources.gpus
+    message = (
+        f"spec.resources.gpus is {gpus} for one seed, but experiments.maxGPUs of campaign {campaign.metadata.name!r} is {limit}: "
+        "ask for fewer, or raise it."
+    )
+    refused = Verdict(ExperimentCondition.ACCEPTED, False, Reason.INVALID_SPEC, message)
+    if experiment.spec.submitted_by is not None or labels.FINALIZER in experiment.metadata.finalizers:
+        return _waiting(experiment, refused, now, SELDOM_SECONDS)
+    failed = Verdict(ExperimentCondition.FAILED, True, Reason.INVALID_SPEC, message)
+    status = write(experiment, "Failed", now, refused, failed)
+    return Plan(experiment_status=status, notes=(Note("Warning", str(Reason.INVALID_SPEC), message),))
+
+
+def _mended(experiment: Experiment, reason: Reason, message: str) -> tuple[Verdict, ...]:
+    """What takes the place of a refusal that no longer holds; nothing if there is none."""
+    refused = any(c.type == ExperimentCondition.ACCEPTED and c.status == "False" for c in experiment.status.conditions)
+    return (Verdict(ExperimentCondition.ACCEPTED, None, reason, message),) if refused else ()
 
 
 def _unanswered(experiment: Experiment, campaign: ResearchCampaign, seen: ExperimentSeen, now: datetime) -> Plan:
@@ -282,11 +327,12 @@ def _unanswered(experiment: Experiment, campaign: ResearchCampaign, seen: Experi
         message = f"Campaign {campaign.metadata.name!r} failed, so nothing runs in it: see its conditions."
         verdict = Verdict(ExperimentCondition.FAILED, True, Reason.CAMPAIGN_FINISHED, message)
         return Plan(experiment_status=write(experiment, "Failed", now, verdict), delete=_children(seen))
-    return Plan(experiment_status=write(experiment, experiment.status.phase, now), requeue=SELDOM_SECONDS)
+    mended = _mended(experiment, Reason.HUB_PENDING, "It waits for its campaign's hub.")
+    return Plan(experiment_status=write(experiment, experiment.status.phase, now, *mended), requeue=SELDOM_SECONDS)
 
 
-def _waiting(experiment: Experiment, verdict: Verdict, now: datetime, again: float) -> Plan:
-    return Plan(experiment_status=write(experiment, "Queued", now, verdict), requeue=again)
+def _waiting(experiment: Experiment, verdict: Verdict, now: datetime, again: float, *more: Verdict) -> Plan:
+    return Plan(experiment_status=write(experiment, "Queued", now, verdict, *more), requeue=again)
 
 
 def _children(seen: ExperimentSeen) -> tuple[Target, ...]:

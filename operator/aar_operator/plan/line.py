@@ -35,10 +35,12 @@ class Place:
     """The lower comes first: by purpose, then the older, of one second by name."""
     holds: bool
     """Whether it has a Job."""
+    able: bool
+    """Whether it could have a Job: one that is suspended, or not accepted as it is, stands in nobody's way."""
     told: bool
     """Whether it was told to wait."""
     gpus: int
-    """What all its seeds take together."""
+    """What all its seeds take together: no less than it may have at once, whatever the campaign's limit was when its Job was made."""
     research: bool
 
     @classmethod
@@ -49,10 +51,15 @@ class Place:
         return cls(
             turn=(TURN.get(purpose, 1), meta.get("creationTimestamp") or "", meta["name"]),
             holds=status.get("jobRef") is not None,
+            able=spec.get("desiredState") != "Suspended" and not _refused(status),
             told=status.get("phase") == "Queued",
             gpus=spec.get("resources", {}).get("gpus", 0) * spec.get("seeds", 1),
             research=purpose in RESEARCH,
         )
+
+
+def _refused(status: dict[str, Any]) -> bool:
+    return any(one["type"] == "Accepted" and one["status"] == "False" for one in status.get("conditions") or [])
 
 
 class Line:
@@ -62,15 +69,25 @@ class Line:
         self.phases: Counter[str] = Counter()
         self._phase: dict[str, str] = {}
         self._open: dict[str, Place] = {}
+        self._begun: set[str] = set()
 
     def note(self, manifest: dict[str, Any]) -> None:
         """An Experiment as it is now."""
         name, phase = manifest["metadata"]["name"], manifest.get("status", {}).get("phase", "Pending")
+        begun = name in self._begun
         self.forget(name)
         self._phase[name] = phase
         self.phases[phase] += 1
         if phase not in OVER:
             self._open[name] = Place.of(manifest)
+            self.begin(name, begun)
+
+    def begin(self, name: str, begins: bool) -> None:
+        """Whether it was decided that it has a Job: it holds its place from then on, and not only once its status says so."""
+        if begins and name in self._open:
+            self._begun.add(name)
+        else:
+            self._begun.discard(name)
 
     def forget(self, name: str) -> None:
         """It is no more."""
@@ -78,6 +95,7 @@ class Line:
         if phase is not None:
             self.phases[phase] -= 1
         self._open.pop(name, None)
+        self._begun.discard(name)
 
     def __iter__(self) -> Iterator[str]:
         """Names of those that run or wait."""
@@ -86,16 +104,23 @@ class Line:
     @property
     def exploring(self) -> bool:
         """Whether anything that a researcher or a person asked for runs or waits."""
-        return any(place.research for place in self._open.values())
+        return any(one.research and (one.able or self._holds(name)) for name, one in self._open.items())
+
+    def _holds(self, name: str) -> bool:
+        return self._open[name].holds or name in self._begun
 
     def ahead(self, manifest: dict[str, Any]) -> tuple[int, int]:
-        """How many hold a place, or wait and their turn is earlier, and the GPUs of these."""
+        """How many hold a place, or could have one and their turn is earlier, and the GPUs of these."""
         own, name = Place.of(manifest).turn, manifest["metadata"]["name"]
-        others = [one.gpus for key, one in self._open.items() if (one.holds or one.turn < own) and key != name]
+        others = [
+            one.gpus
+            for key, one in self._open.items()
+            if key != name and (self._holds(key) or (one.able and one.turn < own))
+        ]
         return len(others), sum(others)
 
     def next(self, places: int) -> list[str]:
         """Of those that were told to wait, whoever may have one of so many places now."""
-        waiting = [(one.turn, name) for name, one in self._open.items() if not one.holds]
-        free = places - (len(self._open) - len(waiting))
+        free = places - sum(map(self._holds, self._open))
+        waiting = [(one.turn, name) for name, one in self._open.items() if one.able and not self._holds(name)]
         return [name for _, name in heapq.nsmallest(free, waiting) if self._open[name].told]

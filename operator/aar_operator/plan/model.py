@@ -139,6 +139,8 @@ class ExperimentSeen:
     attempt: int = 0
     """Number of the newest Job that is there; 0 for none."""
     job: JobView | None = None
+    ran: Mapping[int, float] = field(default_factory=dict)
+    """Index -> seconds that pods of other attempts ran, whose Jobs somebody deleted."""
     before: int = 0
     """Experiments of the campaign that run, or wait and are older."""
     gpus_before: int = 0

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from aar_api import labels
 from aar_api.campaign import ResearchCampaign
 from aar_api.conditions import Reason
 from aar_api.experiment import Experiment
 
 from aar_operator.cluster import Cluster, Denied, Invalid, Manifest, Ref
-from aar_operator.cluster.cache import JOB_NAME
-from aar_operator.cluster.observe import job_view
 from aar_operator.plan import line as line_up
 from aar_operator.plan.experiment import after_admission, after_settlement, idle, plan_experiment, refused_job
-from aar_operator.plan.model import ExperimentSeen, JobView, Plan
+from aar_operator.plan.model import ExperimentSeen, Plan
+from aar_operator.reconcile.jobs import Jobs
 from aar_operator.reconcile.lines import Lines
 from aar_operator.reconcile.outcome import Outcome, carry_out, report
 from aar_operator.reconcile.pool import HubPool, Line
@@ -27,7 +25,7 @@ class ExperimentReconciler:
 
     def __init__(self, cluster: Cluster, pool: HubPool, reading: Reading, lines: Lines, settings: Settings) -> None:
         self._cluster, self._pool, self._reading, self._lines = cluster, pool, reading, lines
-        self._settings = settings
+        self._settings, self._jobs = settings, Jobs(cluster)
 
     async def gone(self, ref: Ref) -> Outcome:
         """Its finalizer lets it go only when nothing is left of it; what somebody forced out of that is removed here."""
@@ -36,30 +34,46 @@ class ExperimentReconciler:
 
     async def reconcile(self, ref: Ref, read: Manifest, now: datetime) -> Outcome:
         """Observe, plan, apply; once more with the hub's word, if it was asked."""
-        experiment, missing = await self._with_method(self._reading.experiment(read))
+        experiment = self._reading.experiment(read)
         await self._bury(ref, experiment.metadata.uid)
         campaign = await self._campaign(experiment)
         line = None if campaign is None else await self._pool.line(campaign)
-        seen = await self._observe(experiment, read, campaign, line, missing, now)
-        plan = plan_experiment(experiment, seen, now, self._settings)
+        experiment, seen = await self._observe(experiment, read, campaign, line, now)
+        plan = self._plan(experiment, seen, now)
+        if (
+            seen.job is None
+            and experiment.status.job_ref is not None
+            and (plan.ask is not None or plan.settle is not None)
+        ):
+            await self._jobs.reread(experiment)
+            experiment, seen = await self._observe(experiment, read, campaign, line, now)
+            plan = self._plan(experiment, seen, now)
         await carry_out(self._cluster, plan)
         if line is not None and (plan.ask is not None or plan.settle is not None):
             plan = await self._second(experiment, seen, line, plan, now)
+            self._line(experiment).begin(ref.name, bool(plan.create))
             try:
                 await carry_out(self._cluster, plan)
             except Denied as error:
                 await self._cluster.emit(ref, "Warning", str(Reason.CLUSTER_REFUSED), str(error))
                 raise
             except Invalid as error:
-                view = await line.hub.settle(experiment.metadata.name, refused_job(experiment, str(error)))
+                view = await line.hub.settle(experiment.metadata.name, refused_job(experiment, seen, str(error)))
                 plan = after_settlement(experiment, seen, view, now)
-        moved = await report(self._cluster, ref, read, plan.experiment_status, plan)
-        if not moved:
-            return Outcome(plan.requeue)
+        written = plan.experiment_status
+        moved = await report(self._cluster, ref, read, written, plan)
+        over = written is not None and idle(written)
+        changed = written is not None and written.dump() != read.get("status", {})
+        gives_way = (over and moved) or (changed and seen.job is None)
+        wake = self._next(experiment, campaign) if gives_way else ()
         above = Ref("ResearchCampaign", ref.namespace, experiment.spec.campaign_ref)
-        if plan.experiment_status is None or not idle(plan.experiment_status):
-            return Outcome(plan.requeue, news=(above,))
-        return Outcome(0.0, self._next(experiment, campaign), (above,))
+        return Outcome(0.0 if over and moved else plan.requeue, wake, (above,) if moved else ())
+
+    def _plan(self, experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:
+        """The first step; who is to have a Job holds its place at once, before anybody else is looked at."""
+        plan = plan_experiment(experiment, seen, now, self._settings)
+        self._line(experiment).begin(experiment.metadata.name, plan.ask is not None or seen.job is not None)
+        return plan
 
     async def _second(
         self, experiment: Experiment, seen: ExperimentSeen, line: Line, plan: Plan, now: datetime
@@ -77,17 +91,21 @@ class ExperimentReconciler:
         read: Manifest,
         campaign: ResearchCampaign | None,
         line: Line | None,
-        missing: str,
         now: datetime,
-    ) -> ExperimentSeen:
-        attempt, job = await self._newest_job(experiment, now)
-        before, gpus_before = self._line(experiment).ahead(read) if job is None else (0, 0)
-        return ExperimentSeen(
+    ) -> tuple[Experiment, ExperimentSeen]:
+        """With its method written out, if it may be needed."""
+        there = await self._jobs.of(experiment, None if campaign is None else campaign.metadata.uid, now)
+        missing = ""
+        if there.job is None:
+            experiment, missing = await self._with_method(experiment)
+        before, gpus_before = self._line(experiment).ahead(read) if there.job is None else (0, 0)
+        return experiment, ExperimentSeen(
             campaign=campaign,
             summary=None if line is None else line.summary,
             sandbox_url=None if line is None else line.sandbox_url,
-            attempt=attempt,
-            job=job,
+            attempt=there.number,
+            job=there.job,
+            ran=there.ran,
             before=before,
             gpus_before=gpus_before,
             missing=missing,
@@ -107,33 +125,12 @@ class ExperimentReconciler:
         turns = self._line(experiment).next(places)
         return tuple(Ref("Experiment", experiment.metadata.namespace, name) for name in turns)
 
-    async def _newest_job(self, experiment: Experiment, now: datetime) -> tuple[int, JobView | None]:
-        """Number and view of the newest attempt whose Job is there and not on its way out."""
-        jobs = await self._cluster.find("Job", {labels.EXPERIMENT_UID: experiment.metadata.uid})
-        alive = [one for one in jobs if "deletionTimestamp" not in one["metadata"]]
-        if not alive:
-            return 0, None
-        job = max(alive, key=_attempt)
-        meta = job["metadata"]
-        pods = await self._cluster.find("Pod", {JOB_NAME: meta["name"]}, meta["namespace"])
-        return _attempt(job), job_view(job, pods, now, await self._workload(job))
-
-    async def _workload(self, job: Manifest) -> Manifest | None:
-        """Kueue's object for a Job, if it is in a queue."""
-        if labels.QUEUE not in job["metadata"].get("labels", {}):
-            return None
-        meta = job["metadata"]
-        found = await self._cluster.find("Workload", {labels.WORKLOAD_JOB: meta["uid"]}, meta["namespace"])
-        return next(iter(found), None)
-
     async def _bury(self, ref: Ref, uid: str) -> None:
         """Remove the Jobs of an object of that name that is no more."""
-        marks = {labels.EXPERIMENT: ref.name, labels.CAMPAIGN_NAMESPACE: ref.namespace}
-        for job in await self._cluster.find("Job", marks):
-            if job["metadata"]["labels"].get(labels.EXPERIMENT_UID) != uid:
-                left = Ref.of(job)
-                await self._cluster.delete(Ref("Secret", left.namespace, left.name))
-                await self._cluster.delete(left, job["metadata"]["uid"])
+        for job in await self._jobs.left(ref, uid):
+            one = Ref.of(job)
+            await self._cluster.delete(Ref("Secret", one.namespace, one.name))
+            await self._cluster.delete(one, job["metadata"]["uid"])
 
     async def _with_method(self, experiment: Experiment) -> tuple[Experiment, str]:
         """A method in a ConfigMap becomes an inline one; else a sentence on what is missing."""
@@ -150,7 +147,3 @@ class ExperimentReconciler:
             )
         inline = method.model_copy(update={"config_map": None, "inline": text})
         return experiment.model_copy(update={"spec": experiment.spec.model_copy(update={"method": inline})}), ""
-
-
-def _attempt(job: Manifest) -> int:
-    return int(job["metadata"]["name"].rpartition("-")[2])

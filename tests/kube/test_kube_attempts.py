@@ -1,0 +1,157 @@
+"""Which Jobs and pods count as an experiment's: those in its campaign's namespaces, also such as the operator has not heard of."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aar_operator.cluster import Ref
+from aar_operator.cluster.client import Client
+from aar_operator.cluster.kubernetes import KubernetesCluster
+from aar_operator.reconcile import Reconciler
+from kube import world
+from kube.hubdouble import Hubs
+from kube.inside import Inside
+from kube.plane import Plane
+from kube.world import Api, Kubelet, part, phase
+
+POD = {"restartPolicy": "Never", "containers": [{"name": "post", "image": "x"}]}
+
+
+def lasts(*names: str) -> Callable[[dict], int | None]:
+    """The researcher and these Jobs run on, all else ends well."""
+    return lambda pod: (
+        None if pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] in ("researcher", *names) else 0
+    )
+
+
+def begun(api: Api, inside: Inside, space: str) -> dict:
+    found = api.create(world.campaign(space)).json()
+    assert inside.live(lambda: phase(api.get("ResearchCampaign", space, "c")) == "Researching", 120)
+    return found
+
+
+def forged(space: str, found: dict, name: str, uid: str | None) -> dict:
+    """A Job that anybody may make who may make one in some namespace."""
+    marks = {
+        "app.kubernetes.io/managed-by": "aar-operator",
+        "aar.dev/campaign": "c",
+        "aar.dev/campaign-namespace": space,
+        "aar.dev/campaign-uid": found["metadata"]["uid"],
+        "aar.dev/experiment": "e",
+    } | ({} if uid is None else {"aar.dev/experiment-uid": uid})
+    meta = {"name": name, "namespace": space, "labels": marks}
+    spec = {"suspend": True, "template": {"metadata": {"labels": marks}, "spec": POD}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("e-1", False), ("e-99", True), ("odd", True)],
+    ids=["as if of one that is gone", "as if the newest", "of no attempt"],
+)
+def test_a_job_elsewhere_says_nothing(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str, name: str, known: bool
+) -> None:
+    kubelet.ends = lasts("e-1")
+    inside = Inside(plane.kubeconfig, space, hubs.url)
+    found = begun(api, inside, space)
+    uid = api.create(world.experiment(space)).json()["metadata"]["uid"]
+    assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Running", 60)
+    assert api.create(forged(space, found, name, uid if known else None)).status_code == 201
+    rounds = iter(range(5))
+    assert inside.live(lambda: next(rounds, None) is None, 60)
+    kubelet.ends = lasts()
+    assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Complete", 60)
+    assert api.get("Experiment", space, "e")["status"]["jobRef"]["name"] == "e-1"
+    assert [one.job_name for one in hubs.of(part(found, "hub")).settled["e"]][-1] == "e-1"
+    assert api.get("Job", space, name), "what isn't ours is left alone"
+
+
+def test_an_attempt_whose_job_was_deleted_by_hand_is_paid_for(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str
+) -> None:
+    kubelet.ends = lasts("e-1")
+    inside = Inside(plane.kubeconfig, space, hubs.url)
+    found = begun(api, inside, space)
+    api.create(world.experiment(space))
+    since: list[float] = []
+
+    def enough() -> bool:
+        pods = api.list("Pod", part(found, "r0"), "batch.kubernetes.io/job-name=e-1")
+        if not since and any(one["status"].get("phase") == "Running" for one in pods):
+            since.append(time.monotonic())
+        if since and time.monotonic() - since[0] > 3 and api.get("Job", part(found, "r0"), "e-1"):
+            api.delete("Job", part(found, "r0"), "e-1")
+        return phase(api.get("Experiment", space, "e")) == "Complete"
+
+    assert inside.live(enough, 120)
+    assert api.get("Experiment", space, "e")["status"]["attempts"] == 2
+    (outcome,) = hubs.of(part(found, "hub")).settled["e"][-1].indexes
+    assert outcome.succeeded
+    assert outcome.seconds >= 2
+
+
+Look = Callable[[KubernetesCluster, Reconciler], Awaitable[None]]
+
+
+def behind(inside: Inside, kubeconfig: object, before: Callable[[], None], look: Look) -> None:
+    """An operator that lists everything, then hears of nothing while something happens, then looks."""
+
+    async def run() -> None:
+        client = await Client.connect(kubeconfig=str(kubeconfig))
+        cluster = KubernetesCluster(client)
+        reconciler = Reconciler(cluster, inside.settings)
+        try:
+            await cluster.relist()
+            await reconciler.reconcile(Ref("ResearchCampaign", inside.space, "c"))
+            await asyncio.to_thread(before)
+            await look(cluster, reconciler)
+        finally:
+            await reconciler.close()
+            await client.close()
+
+    asyncio.run(run())
+
+
+def test_one_that_has_not_heard_of_a_job_makes_no_second_one(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str
+) -> None:
+    kubelet.ends = lasts("e-1")
+    inside = Inside(plane.kubeconfig, space, hubs.url)
+    found = begun(api, inside, space)
+
+    def runs() -> None:
+        api.create(world.experiment(space))
+        assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Running", 60)
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        cluster.saw("ADDED", api.get("Experiment", space, "e") or {})
+        await reconciler.reconcile(Ref("Experiment", space, "e"))
+
+    behind(inside, plane.kubeconfig, runs, look)
+    assert api.get("Job", part(found, "r0"), "e-2") is None
+    assert len(hubs.of(part(found, "hub")).admitted["e"]) == 1
+
+
+def test_one_that_has_not_heard_of_an_experiment_leaves_its_job(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str
+) -> None:
+    kubelet.ends = lasts("e-1")
+    inside = Inside(plane.kubeconfig, space, hubs.url)
+    found = begun(api, inside, space)
+
+    def runs() -> None:
+        api.create(world.experiment(space))
+        assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Running", 60)
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        cluster.saw("ADDED", api.get("Job", part(found, "r0"), "e-1") or {})
+        await reconciler.reconcile(Ref("Experiment", space, "e"))
+
+    behind(inside, plane.kubeconfig, runs, look)
+    job = api.get("Job", part(found, "r0"), "e-1")
+    assert job is not None
+    assert "deletionTimestamp" not in job["metadata"]
