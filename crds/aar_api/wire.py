@@ -33,7 +33,7 @@ Operator port, role operator (viewer: the GETs marked *, and the pages):
                  PUT  /v1/operator/stage            StageChange -> Summary
                  PUT  /v1/operator/experiments/{name}/admission   Admission request -> AdmissionAnswer
                  PUT  /v1/operator/experiments/{name}/settlement  Settlement -> ExperimentView
-                 GET* /v1/operator/experiments      [ExperimentView]
+                 GET* /v1/operator/experiments      [ExperimentView]   (only those without an end: ?unsettled=1)
                  GET  /v1/operator/tokens/{role}/{subject}        TokenAnswer  (same answer every time)
                  GET* /v1/operator/report           Report
                  GET* /v1/operator/llm/calls?since= [LlmCall]  (also of one: &researcher=)

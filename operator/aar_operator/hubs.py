@@ -31,6 +31,8 @@ from aar_api.wire import (
 TIMEOUT_SECONDS = 120.0
 """Building a task or scoring many predictions takes seconds; a hub that is silent for longer is stuck."""
 
+UNSETTLED = ("submitted", "waiting", "admitted")
+"""States of an experiment that has not ended."""
 CONNECT_SECONDS = 5.0
 """An address behind which there is no pod drops packets: waiting longer for it would hold up the work on others."""
 
@@ -116,6 +118,12 @@ class Hub:
         """Every experiment the hub knows."""
         answer = await self._call("GET", "/v1/operator/experiments")
         return [ExperimentView.model_validate(one) for one in json.loads(answer)]
+
+    async def unsettled(self) -> list[ExperimentView]:
+        """Those that the hub waits for."""
+        answer = await self._call("GET", "/v1/operator/experiments", params={"unsettled": 1})
+        every = [ExperimentView.model_validate(one) for one in json.loads(answer)]
+        return [one for one in every if one.state in UNSETTLED]
 
     async def token(self, role: Role, subject: str) -> str:
         """A signed token; the same every time."""

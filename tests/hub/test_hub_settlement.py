@@ -246,3 +246,13 @@ def test_the_score_is_the_formula_on_the_feedback_half(world: World) -> None:
         "lab:1",
     )
     assert receipt["costUSD"] == view["costUsd"]
+
+
+def test_what_has_no_end_yet_is_listed_alone(world: World) -> None:
+    over = world.researcher().explore()["name"]
+    name, _ = admitted(world, key="another", config={"case": "another"})
+    asked = world.researcher().submit(key="third", config={"case": "third"}).json()["name"]
+    every = {one["name"] for one in world.must("GET", "/v1/operator/experiments")}
+    open_ = {one["name"] for one in world.must("GET", "/v1/operator/experiments?unsettled=1")}
+    assert {over, name, asked} <= every
+    assert open_ == {name, asked}

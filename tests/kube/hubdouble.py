@@ -89,6 +89,11 @@ class OneHub:
             part=self.part,
         )
 
+    def unsettled(self) -> list[ExperimentView]:
+        """What was admitted and has not ended."""
+        known = {"purpose": "Exploration", "submitted_by": "r0", "task": "chat", "label": "", "state": "admitted"}
+        return [ExperimentView(name=name, **known) for name in self.admitted if name not in self.views]
+
     def settle(self, name: str, settlement: Settlement) -> ExperimentView:
         self.settled.setdefault(name, []).append(settlement)
         if name in self.views:
@@ -148,6 +153,8 @@ class Hubs:
                 route("/summary", "GET", lambda hub, request, body: hub.summary()),
                 route("/stage", "PUT", self.move),
                 route("/feed", "GET", self.feed),
+                route("/experiments", "GET", lambda hub, request, body: JSONResponse(
+                    [one.dump() for one in hub.unsettled()])),
                 route("/tokens/{role}/{subject}", "GET", lambda hub, request, body: TokenAnswer(token="researcher-token")),
                 route("/experiments/{name}/admission", "PUT", lambda hub, request, body: hub.admit(
                     request.path_params["name"], AdmissionRequest.model_validate_json(body))),

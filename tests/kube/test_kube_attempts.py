@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from aar_operator.cluster import Ref
+from aar_api.campaign import parse
+from aar_operator.cluster import Conflict, Ref
 from aar_operator.cluster.client import Client
 from aar_operator.cluster.kubernetes import KubernetesCluster
+from aar_operator.plan.model import CampaignSeen
 from aar_operator.reconcile import Reconciler
+from aar_operator.reconcile.orphans import SWEEP_SECONDS, settle_orphans
 from kube import world
 from kube.hubdouble import Hubs
 from kube.inside import Inside
@@ -155,3 +159,60 @@ def test_one_that_has_not_heard_of_an_experiment_leaves_its_job(
     job = api.get("Job", part(found, "r0"), "e-1")
     assert job is not None
     assert "deletionTimestamp" not in job["metadata"]
+
+
+def test_one_that_was_deleted_unheard_of_is_not_admitted(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str
+) -> None:
+    kubelet.ends = lasts()
+    inside = Inside(plane.kubeconfig, space, hubs.url)
+    found = begun(api, inside, space)
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        cluster.saw("ADDED", api.create(world.experiment(space)).json())
+        api.delete("Experiment", space, "e")
+        with pytest.raises(Conflict):
+            await reconciler.reconcile(Ref("Experiment", space, "e"))
+        await reconciler.reconcile(Ref("Experiment", space, "e"))
+
+    behind(inside, plane.kubeconfig, lambda: None, look)
+    assert hubs.of(part(found, "hub")).admitted == {}
+    assert api.get("Job", part(found, "r0"), "e-1") is None
+
+
+def test_what_the_hub_waits_for_without_an_object_is_settled(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str
+) -> None:
+    kubelet.ends = lasts("e-1", "f-1")
+    inside = Inside(plane.kubeconfig, space, hubs.url)
+    hub = hubs.of(part(begun(api, inside, space), "hub"))
+
+    def forced() -> None:
+        for name in ("e", "f"):
+            api.create(world.experiment(space, name))
+        assert inside.live(lambda: all(phase(api.get("Experiment", space, name)) == "Running" for name in "ef"), 60)
+        api.patch("Experiment", space, "e", {"metadata": {"finalizers": None}})
+        api.delete("Experiment", space, "e")
+        hub.admitted["asked-for"] = []
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        await cluster.relist()
+        campaign = parse(api.get("ResearchCampaign", space, "c") or {})
+        line = await reconciler.pool.line(campaign)
+        assert line is not None
+        feed = await line.hub.feed(campaign.status.feed_cursor)
+        now = datetime.now(UTC)
+        behind_feed = CampaignSeen(feed=feed.model_copy(update={"cursor": feed.cursor + 1}))
+        for number, seen in enumerate((behind_feed, behind_feed, CampaignSeen(), CampaignSeen(feed=feed))):
+            await settle_orphans(cluster, campaign, line, seen, now + number * timedelta(seconds=SWEEP_SECONDS))
+            assert hub.settled == {}, "not before everything was carried out, twice"
+        hub.admitted["just-now"] = []
+        later = now + 3 * timedelta(seconds=SWEEP_SECONDS)
+        for seconds in (SWEEP_SECONDS / 2, SWEEP_SECONDS):
+            await settle_orphans(cluster, campaign, line, CampaignSeen(feed=feed), later + timedelta(seconds=seconds))
+
+    behind(inside, plane.kubeconfig, forced, look)
+    assert {name: [one.outcome for one in told] for name, told in hub.settled.items()} == {
+        "e": ["cancelled"],
+        "asked-for": ["cancelled"],
+    }

@@ -161,6 +161,35 @@ CASES = {
 }
 
 
+HELD = {"finalizers": ["aar.dev/cleanup"], "deletionTimestamp": "2026-01-02T03:04:00Z"}
+"""Deleted five seconds ago, and still held."""
+LONG = HELD | {"deletionTimestamp": "2026-01-02T03:03:00Z"}
+LEAVING = CAMPAIGN.model_copy(
+    update={"metadata": CAMPAIGN.metadata.model_copy(update={"deletion_timestamp": "2026-01-02T03:03:00Z"})}
+)
+BROKEN = CAMPAIGN.model_copy(update={"status": CAMPAIGN.status.model_copy(update={"phase": "Failed"})})
+SILENT = replace(SEEN, summary=None)
+DELETED = {
+    "the hub answers": (HELD, replace(SEEN, job=JOB), "settle cancelled"),
+    "the hub answers, the campaign goes": (HELD, replace(SEEN, campaign=LEAVING), "settle cancelled"),
+    "the hub never had the campaign": (HELD, replace(SEEN, summary=Summary(opened=False, stage="preparing")), "let go"),
+    "the hub is silent": (LONG, SILENT, "again in 30.0"),
+    "the hub is silent, the campaign goes": (HELD, replace(SILENT, campaign=LEAVING), "again in 1.0"),
+    "the hub is silent for long, the campaign goes": (LONG, replace(SILENT, campaign=LEAVING), "let go"),
+    "the hub is silent for long, the campaign failed": (LONG, replace(SILENT, campaign=BROKEN), "let go"),
+    "nobody asked the hub yet, the campaign goes": (LONG, replace(SILENT, campaign=LEAVING, unasked=True), "again in 1.0"),
+    "the campaign is gone": (HELD, ExperimentSeen(), "let go"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DELETED)
+def test_deleted_one_is_paid_for_before_it_is_let_go(case: str) -> None:
+    meta, seen, wanted = DELETED[case]
+    plan = plan_experiment(experiment(**meta), seen, NOW, ONE_MACHINE)
+    settles = None if plan.settle is None else f"settle {plan.settle.outcome}"
+    assert (settles or ("let go" if plan.release else f"again in {plan.requeue}")) == wanted
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_first_step(case: str) -> None:
     one, seen, wanted = CASES[case]
@@ -267,14 +296,14 @@ def test_settled(view: ExperimentView, phase: str, reason: str) -> None:
     assert view.message in {"", *(c.message for c in status.conditions)}
 
 
-HELD = {
+RESERVED = {
     "type": "BudgetReserved", "status": "True", "reason": "Reserved", "message": "Money for it is held.",
     "lastTransitionTime": "2026-01-01T00:00:00Z",
 }  # fmt: skip
 
 
 def test_money_is_not_said_to_be_held_after_it_was_settled() -> None:
-    status = after_settlement(experiment(status=RUNS | {"conditions": [HELD]}), SEEN, VIEW, NOW).experiment_status
+    status = after_settlement(experiment(status=RUNS | {"conditions": [RESERVED]}), SEEN, VIEW, NOW).experiment_status
     assert status is not None
     assert ("BudgetReserved", "False", "Settled") in [(c.type, c.status, c.reason) for c in status.conditions]
 

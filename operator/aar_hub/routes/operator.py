@@ -9,6 +9,7 @@ from aar_api.wire import AdmissionRequest, CampaignOpening, Settlement, StageCha
 from aar_hub import admission, auth, opening, progress, records, report, settlement, transcript, views
 from aar_hub.gateway import record
 from aar_hub.routes._http import Call, route
+from aar_hub.store import tables
 
 OPERATOR = ("operator",)
 READERS = ("operator", "viewer")
@@ -46,7 +47,8 @@ def _settle(call: Call) -> Any:
 def _experiments(call: Call) -> Any:
     with call.hub.db.read() as tx:
         campaign = records.campaign(tx)
-        return [views.experiment(tx, campaign, exp) for exp in records.experiments(tx)]
+        wanted = (tables.experiments.c.state.in_(records.UNSETTLED),) if call.number("unsettled", 0) else ()
+        return [views.experiment(tx, campaign, exp) for exp in records.experiments(tx, *wanted)]
 
 
 def _token(call: Call) -> Any:

@@ -71,8 +71,11 @@ class Ref(NamedTuple):
 class Cluster(Protocol):
     """What reconciling needs of a cluster. Objects it gives are read, never changed in place."""
 
-    async def get(self, ref: Ref, fresh: bool = False) -> Manifest | None:
-        """The object, or none; `fresh`: as it is now, not as it was last heard of."""
+    async def get(self, ref: Ref) -> Manifest | None:
+        """The object, or none."""
+
+    async def look(self, ref: Ref) -> Manifest | None:
+        """The object as it is at this moment, or none, where what is remembered of it is not enough."""
 
     async def find(
         self, kind: str, marks: Mapping[str, str] | None = None, namespace: str | None = None, fresh: bool = False
@@ -95,7 +98,11 @@ class Cluster(Protocol):
         """
 
     async def merge(self, ref: Ref, patch: Manifest) -> None:
-        """JSON merge patch (RFC 7396) of metadata or spec, if the object is there."""
+        """JSON merge patch (RFC 7396) of metadata or spec, if the object is there.
+
+        Raises:
+            Conflict: it is gone, and was to be held.
+        """
 
     async def delete(self, ref: Ref, uid: str | None = None) -> None:
         """Delete the object and what it owns, if it is there and has that UID."""
@@ -115,6 +122,11 @@ class Cluster(Protocol):
 
     def follow(self, kind: str, follower: Callable[[Ref, Manifest | None], None]) -> None:
         """Have a function told of every object of a kind: at once of the present ones, then of each that changes, or with none goes."""
+
+
+def holds_on(patch: Mapping[str, Any]) -> bool:
+    """Whether a patch sets our finalizer: whatever is made next counts on that."""
+    return labels.FINALIZER in (patch.get("metadata", {}).get("finalizers") or ())
 
 
 OWNERS = (labels.CAMPAIGN_UID, labels.EXPERIMENT_UID)

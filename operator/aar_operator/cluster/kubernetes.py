@@ -20,6 +20,7 @@ from aar_operator.cluster import (
     Missing,
     Ref,
     foreign,
+    holds_on,
     intent,
     kinds,
     same_owner,
@@ -96,15 +97,23 @@ class KubernetesCluster:
 
     # What reconciling uses.
 
-    async def get(self, ref: Ref, fresh: bool = False) -> Manifest | None:
+    async def get(self, ref: Ref) -> Manifest | None:
         """See Cluster."""
         kind = self._kinds[ref.kind]
         known = self.cache.get(ref)
-        if fresh and kind.kept != "none":
-            return await self._ask(ref, known)
         if known is not None or (kind.kept != "none" and not kind.foreign):
             return known
         return await self._read(ref)
+
+    async def look(self, ref: Ref) -> Manifest | None:
+        """See Cluster. What is remembered is mended by it."""
+        known = self.cache.get(ref)
+        there = await self._read(ref)
+        if there is not None:
+            self._keep(there)
+        elif known is not None:
+            self.cache.drop(known)
+        return there
 
     async def find(
         self, kind: str, marks: Mapping[str, str] | None = None, namespace: str | None = None, fresh: bool = False
@@ -196,6 +205,10 @@ class KubernetesCluster:
         try:
             got = await self._client.merge(self._path(ref), patch, fieldManager=labels.FIELD_MANAGER)
         except Missing:
+            if known is not None:
+                self.cache.drop(known)
+            if holds_on(patch):
+                raise Conflict(f"{ref.kind} {ref.namespace}/{ref.name} is gone: read again.") from None
             return
         if "deletionTimestamp" in got["metadata"] and not got["metadata"].get("finalizers"):
             self.cache.drop(got)
@@ -208,14 +221,14 @@ class KubernetesCluster:
         if kind.whole and known is None:
             return
         if known is not None and "deletionTimestamp" in known["metadata"]:
-            await self._look(ref, known)
+            await self._look_at_times(ref)
             return
         there = uid or (known or {"metadata": {}})["metadata"].get("uid")
         try:
             got = await self._client.delete(self._path(ref), there)
         except (Missing, Conflict):  # it is gone, or another has its name now
             if known is not None:
-                await self._refresh(ref, known)
+                await self.look(ref)
             return
         if got.get("kind") == ref.kind and got["metadata"].get("deletionTimestamp"):
             self._keep(got)
@@ -290,25 +303,12 @@ class KubernetesCluster:
         except Missing:
             return None
 
-    async def _look(self, ref: Ref, known: Manifest) -> None:
+    async def _look_at_times(self, ref: Ref) -> None:
         """Ask now and then whether it is still there."""
         now = time.monotonic()
         if now - self._leaving.setdefault(ref, now) >= LOOK_SECONDS:
             self._leaving[ref] = now
-            await self._refresh(ref, known)
-
-    async def _refresh(self, ref: Ref, known: Manifest) -> None:
-        """The cache was wrong about an object: ask."""
-        await self._ask(ref, known)
-
-    async def _ask(self, ref: Ref, known: Manifest | None) -> Manifest | None:
-        """The object as the server has it; the cache learns of it."""
-        there = await self._read(ref)
-        if there is not None:
-            self._keep(there)
-        elif known is not None:
-            self.cache.drop(known)
-        return there
+            await self.look(ref)
 
 
 def _named(kind: Kind, one: Manifest) -> Manifest:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from aar_operator.cluster import Conflict, Foreign, Manifest, Ref, foreign, same_owner
+from aar_operator.cluster import Conflict, Foreign, Manifest, Ref, foreign, holds_on, same_owner
 from aar_operator.cluster.local_jobs import plan_job
 from aar_operator.cluster.local_node import Node
 from aar_operator.cluster.local_pods import Pods
@@ -76,8 +76,12 @@ class LocalCluster:
 
     # What reconciling uses.
 
-    async def get(self, ref: Ref, fresh: bool = False) -> Manifest | None:
-        """See Cluster. What is stored is always fresh."""
+    async def get(self, ref: Ref) -> Manifest | None:
+        """See Cluster."""
+        return self._store.get(ref)
+
+    async def look(self, ref: Ref) -> Manifest | None:
+        """See Cluster."""
         return self._store.get(ref)
 
     async def find(
@@ -100,6 +104,8 @@ class LocalCluster:
 
     async def merge(self, ref: Ref, patch: Manifest) -> None:
         """See Cluster."""
+        if holds_on(patch):
+            self._store.need(ref)
         self._store.merge(ref, patch)
 
     async def delete(self, ref: Ref, uid: str | None = None) -> None:

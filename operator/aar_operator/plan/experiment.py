@@ -28,6 +28,8 @@ MISSING_SECONDS = 5.0
 """When to look again for a ConfigMap, which nobody announces either: each look is a request."""
 SELDOM_SECONDS = 30.0
 """When to look again, for certainty, at what the campaign wakes its experiments for: that it is there, that its hub answers."""
+SILENCE_SECONDS = 60.0
+"""How long a hub may be silent, while it starts again for example, before an experiment that has to go is let go unpaid."""
 RESEARCH = ("Exploration", "Smoke")
 NO_PLACE = (
     "It waits for a place: experiments that run, or whose turn is before its own, take all that the campaign's "
@@ -41,7 +43,7 @@ def plan_experiment(experiment: Experiment, seen: ExperimentSeen, now: datetime,
     if experiment.status.phase in OVER:
         return _over(experiment, seen, settings)
     if experiment.metadata.deletion_timestamp is not None:
-        return _deleted(experiment, seen)
+        return _deleted(experiment, seen, now)
     campaign = seen.campaign
     if campaign is None:
         message = f"There is no campaign {experiment.spec.campaign_ref!r} in this namespace: apply it, or correct campaignRef."
@@ -79,17 +81,20 @@ def _over(experiment: Experiment, seen: ExperimentSeen, settings: Settings) -> P
     return Plan(merge=(expiry,), delete=(_secret(seen),), release=release)
 
 
-def _deleted(experiment: Experiment, seen: ExperimentSeen) -> Plan:
+def _deleted(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:
     """What ran is paid for and scored like a cancelled one, if there is still a hub to say it to; then nothing is left of it."""
     if labels.FINALIZER not in experiment.metadata.finalizers:
         return Plan(delete=_children(seen))
-    campaign = seen.campaign
-    gone = campaign is None or campaign.status.phase == "Failed"
-    if seen.summary is not None and seen.summary.opened:
-        return Plan(settle=_settlement(seen, "cancelled"))
-    if gone or (campaign is not None and campaign.metadata.deletion_timestamp is not None):
-        return Plan(delete=_children(seen), release=_released(experiment))
-    return Plan(requeue=SELDOM_SECONDS)
+    campaign, let_go = seen.campaign, Plan(delete=_children(seen), release=_released(experiment))
+    if campaign is None:
+        return let_go
+    if seen.summary is not None:
+        return Plan(settle=_settlement(seen, "cancelled")) if seen.summary.opened else let_go
+    if campaign.status.phase != "Failed" and campaign.metadata.deletion_timestamp is None:
+        return Plan(requeue=SELDOM_SECONDS)
+    # Nobody will have the hub answer again: what ran is lost if it does not soon.
+    since = (now - datetime.fromisoformat(str(experiment.metadata.deletion_timestamp))).total_seconds()
+    return Plan(requeue=AGAIN_SECONDS) if seen.unasked or since < SILENCE_SECONDS else let_go
 
 
 def _released(experiment: Experiment) -> tuple[tuple[Target, dict[str, Any]], ...]:

@@ -135,6 +135,8 @@ class ExperimentSeen:
     campaign: ResearchCampaign | None = None
     summary: Summary | None = None
     """None while the hub does not answer."""
+    unasked: bool = False
+    """Whether there is a hub that nobody asked yet: its silence says nothing."""
     sandbox_url: str | None = None
     attempt: int = 0
     """Number of the newest Job that is there; 0 for none."""

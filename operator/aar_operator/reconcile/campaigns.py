@@ -16,6 +16,7 @@ from aar_operator.plan.acceptance import name_taken, not_made
 from aar_operator.plan.campaign import plan_campaign
 from aar_operator.plan.model import FINISHED, CampaignSeen
 from aar_operator.reconcile.lines import Lines
+from aar_operator.reconcile.orphans import settle_orphans
 from aar_operator.reconcile.outcome import Outcome, carry_out, report
 from aar_operator.reconcile.pool import HubPool, Line
 from aar_operator.reconcile.reading import Reading
@@ -54,6 +55,8 @@ class CampaignReconciler:
             plan = not_made(campaign, str(error), now)
         if plan.stage is not None and line is not None:
             await line.hub.stage(*plan.stage)
+        if line is not None:
+            await settle_orphans(self._cluster, campaign, line, seen, now)
         moved = await report(self._cluster, ref, read, plan.campaign_status, plan)
         if campaign.metadata.deletion_timestamp is not None and plan.requeue is None:
             await self._pool.drop(campaign.metadata.uid)
@@ -99,7 +102,7 @@ class CampaignReconciler:
                 refusal = ErrorBody(reason=refused.reason, message=str(refused))
                 return replace(known, refusal=refusal)
             line.opened = meta.generation
-        line.summary = await line.hub.summary()
+        line.summary, line.asked = await line.hub.summary(), True
         if not line.summary.opened:
             line.opened, line.told = 0, False
             line.tokens.clear()

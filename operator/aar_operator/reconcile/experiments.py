@@ -102,6 +102,7 @@ class ExperimentReconciler:
         return experiment, ExperimentSeen(
             campaign=campaign,
             summary=None if line is None else line.summary,
+            unasked=line is not None and not line.asked,
             sandbox_url=None if line is None else line.sandbox_url,
             attempt=there.number,
             job=there.job,

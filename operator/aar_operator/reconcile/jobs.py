@@ -72,7 +72,7 @@ class Jobs:
         if not found:
             return []
         # What is known may be older than the Job: a list reads Experiments before Jobs.
-        there = await self._cluster.get(ref, fresh=True)
+        there = await self._cluster.look(ref)
         return [one for one in found if there is None or _uid(one) != there["metadata"]["uid"]]
 
     async def _believed(self, job: Manifest, experiment: Experiment, campaign_uid: str | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from aar_api.campaign import ResearchCampaign
 from aar_api.wire import Summary
@@ -29,12 +30,18 @@ class Line:
     """Of the researchers, by part; a hub gives the same every time."""
     summary: Summary | None = None
     """What the hub said last; none once it stops answering."""
+    asked: bool = False
+    """Whether the hub was asked at all, since it has this address."""
+    swept: datetime | None = None
+    """When the hub was last asked what it waits for."""
+    orphans: frozenset[str] = frozenset()
+    """What it waited for then that had no object."""
     told: bool = False
     """Whether the campaign's experiments were woken since the hub answers."""
 
     def silent(self) -> None:
         """The hub does not answer."""
-        self.summary, self.told = None, False
+        self.summary, self.told, self.asked = None, False, True
 
     @property
     def answers(self) -> bool:
