@@ -113,6 +113,11 @@ class Inside:
             name = job["metadata"]["labels"].get("aar.dev/experiment")
             if name is not None:
                 passed &= await self._look(reconciler, Ref("Experiment", self.space, name))
+        spaces = await cluster.find("Namespace", {"aar.dev/campaign-namespace": self.space})
+        for name in {one["metadata"]["labels"]["aar.dev/campaign"] for one in spaces}:
+            ref = Ref("ResearchCampaign", self.space, name)
+            if await cluster.get(ref) is None:
+                passed &= await self._look(reconciler, ref)
         return passed
 
     async def _look(self, reconciler: Reconciler, ref: Ref) -> bool:

@@ -10,7 +10,7 @@ from aar_api.campaign import Spend
 from aar_operator.settings import NamespaceLimits
 from kube import world
 from kube.hubdouble import Hubs
-from kube.inside import Inside
+from kube.inside import Faults, Inside
 from kube.plane import Plane
 from kube.world import Api, Kubelet, condition, part, phase
 
@@ -70,6 +70,38 @@ def test_namespace_of_somebody_else_is_not_taken_over(api: Api, inside: Inside, 
     api.delete("ResearchCampaign", space, "c")
     assert inside.live(lambda: campaign(api, space) == {}, 120)
     assert "deletionTimestamp" not in api.get("Namespace", None, theirs)["metadata"]
+    assert spaces_of(api, found) == []
+
+
+def spaces_of(api: Api, found: dict) -> list[str]:
+    """Namespaces of a campaign that are not on their way out."""
+    there = api.list("Namespace", selector=f"{labels.CAMPAIGN_UID}={found['metadata']['uid']}")
+    return [one["metadata"]["name"] for one in there if "deletionTimestamp" not in one["metadata"]]
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3])
+def test_one_deleted_in_the_first_moments_leaves_nothing(
+    plane: Plane, api: Api, hubs: Hubs, space: str, writes: int
+) -> None:
+    """The operator is killed after each of its first writes, and does not see it again before it is deleted."""
+    found = begin(api, space)
+    first = Inside(plane.kubeconfig, space, hubs.url, Faults(writes_left=writes))
+    assert not first.live(lambda: False, 60)
+    api.delete("ResearchCampaign", space, "c")
+    assert Inside(plane.kubeconfig, space, hubs.url).live(lambda: campaign(api, space) == {}, 120)
+    assert spaces_of(api, found) == []
+
+
+def test_one_that_was_forced_out_leaves_nothing(api: Api, inside: Inside, space: str) -> None:
+    found = begin(api, space)
+    assert inside.live(lambda: spaces_of(api, found), 60)
+    api.patch("ResearchCampaign", space, "c", {"metadata": {"finalizers": None}})
+    api.delete("ResearchCampaign", space, "c")
+    second = begin(api, space)
+    assert inside.live(lambda: not spaces_of(api, found) and len(spaces_of(api, second)) == 4, 120)
+    api.patch("ResearchCampaign", space, "c", {"metadata": {"finalizers": None}})
+    api.delete("ResearchCampaign", space, "c")
+    assert inside.live(lambda: not spaces_of(api, second), 120)
 
 
 def test_two_campaigns_of_one_name_in_two_namespaces(

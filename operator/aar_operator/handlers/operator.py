@@ -139,8 +139,9 @@ class Operator:
         for kind in OWN:
             for one in self.cluster.cache.find(kind, {}, None):
                 self._queue.add(Ref.of(one))
-        for job in self.cluster.cache.find("Job", {}, None):  # of what may be gone meanwhile
-            self._changed(Ref.of(job), job)
+        for kind in ("Namespace", "Job"):  # of what may be gone meanwhile
+            for one in self.cluster.cache.find(kind, {}, None):
+                self._changed(Ref.of(one), one)
 
     def _changed(self, ref: Ref, manifest: Manifest) -> None:
         concerned = self._concerned(ref, manifest) if self._leading else None

@@ -9,7 +9,7 @@ from aar_api.campaign import CampaignStatus, Phase, ResearchCampaign
 from aar_api.conditions import CampaignCondition, Reason, is_true
 
 from aar_operator.plan import acceptance, cleanup
-from aar_operator.plan.ground import ground
+from aar_operator.plan.ground import ground, held
 from aar_operator.plan.model import FINISHED, CampaignSeen, Note, Plan
 from aar_operator.plan.stages import by_stage
 from aar_operator.plan.status import observed
@@ -46,6 +46,9 @@ def _plan(campaign: ResearchCampaign, seen: CampaignSeen, fresh_token: str, now:
             return acceptance.no_room(campaign, Reason.QUOTA_EXCEEDED, seen.over_quota, now)
         if seen.no_queue:
             return acceptance.no_room(campaign, Reason.UNKNOWN_QUEUE, seen.no_queue, now)
+    first = held(campaign)
+    if first is not None:
+        return first
     plan = ground(campaign, seen, fresh_token, settings)
     status = observed(campaign, seen, now)
     if seen.refusal is not None:

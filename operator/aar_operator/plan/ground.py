@@ -1,4 +1,4 @@
-"""What every living campaign has: finalizer, namespaces, hub."""
+"""What every living campaign has: first its finalizer, then namespaces and hub."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ POLL_SECONDS = 0.7
 """How often the hub is asked for news: what a person waits for at most between a submission and its Job."""
 
 
+def held(campaign: ResearchCampaign) -> Plan | None:
+    """What holds the campaign before anything of it is made, which nobody would remove else; none once it is held."""
+    own = campaign.metadata.finalizers
+    if labels.FINALIZER in own:
+        return None
+    return Plan(merge=(finalizers(campaign, (*own, labels.FINALIZER)),), requeue=0.0)
+
+
 def ground(campaign: ResearchCampaign, seen: CampaignSeen, fresh_token: str, settings: Settings) -> Plan:
     """All of it, to be looked at again soon; `fresh_token` becomes the hub's if it has none."""
     parts = [*names.RESERVED_PARTS, *(names.researcher(i) for i in range(campaign.spec.researchers.count))]
@@ -20,11 +28,9 @@ def ground(campaign: ResearchCampaign, seen: CampaignSeen, fresh_token: str, set
     objects: list[Manifest] = [one for part in parts for one in namespace.build(campaign, part, settings, address)]
     if seen.cluster_queue:
         objects += [queue.build(campaign, part, seen.cluster_queue) for part in parts if part != "hub"]
-    own = campaign.metadata.finalizers
     return Plan(
         apply=(*objects, *hub.build(campaign, settings, address)),
         create=() if seen.operator_token else (hub.secret(campaign, fresh_token),),
-        merge=() if labels.FINALIZER in own else (finalizers(campaign, (*own, labels.FINALIZER)),),
         requeue=POLL_SECONDS,
     )
 

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import replace
 from datetime import datetime
 
-from aar_api import names
+from aar_api import labels, names
 from aar_api.campaign import ResearchCampaign
 from aar_api.wire import CampaignOpening, ErrorBody
 
@@ -36,13 +36,30 @@ class CampaignReconciler:
         self._surroundings = Surroundings(cluster, reading, lines, settings)
 
     async def gone(self, ref: Ref) -> Outcome:
-        """Its finalizer let it go only when nothing was left; others may have room now."""
+        """Its finalizer let it go only when nothing was left; what somebody forced out of that goes now. Others may have room."""
+        await self._bury(ref, "")
         others = await self._cluster.find("ResearchCampaign", namespace=ref.namespace)
         return Outcome(wake=tuple(Ref.of(one) for one in others))
+
+    async def _bury(self, ref: Ref, uid: str) -> None:
+        """Remove the namespaces of a campaign of that name that is no more. Whether it is, only the server knows: a cache may
+        have heard of the namespaces first.
+        """
+        marks = {labels.CAMPAIGN: ref.name, labels.CAMPAIGN_NAMESPACE: ref.namespace}
+        spaces = await self._cluster.find("Namespace", marks)
+        if all(one["metadata"]["labels"].get(labels.CAMPAIGN_UID) == uid for one in spaces):
+            return
+        there = await self._cluster.look(ref)
+        alive = "" if there is None else there["metadata"]["uid"]
+        for one in spaces:
+            if one["metadata"]["labels"].get(labels.CAMPAIGN_UID) != alive:
+                await self._cluster.delete(Ref.of(one), one["metadata"]["uid"])
 
     async def reconcile(self, ref: Ref, read: Manifest, now: datetime) -> Outcome:
         """Observe, plan, apply."""
         campaign = self._reading.campaign(read)
+        if labels.FINALIZER not in campaign.metadata.finalizers:
+            await self._bury(ref, campaign.metadata.uid)
         line = await self._pool.line(campaign)
         seen = await self._observe(campaign, line, now)
         fresh = secrets.token_urlsafe(TOKEN_BYTES)
