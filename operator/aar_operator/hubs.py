@@ -95,9 +95,10 @@ class Hub:
         """The state of the science."""
         return Summary.model_validate_json(await self._call("GET", "/v1/operator/summary"))
 
-    async def stage(self, stage: Stage, reason: str) -> None:
-        """Move the campaign on."""
-        await self._call("PUT", "/v1/operator/stage", StageChange(stage=stage, reason=reason).dump())
+    async def stage(self, stage: Stage, reason: str) -> Summary:
+        """Move the campaign on; its state then."""
+        answer = await self._call("PUT", "/v1/operator/stage", StageChange(stage=stage, reason=reason).dump())
+        return Summary.model_validate_json(answer)
 
     async def feed(self, cursor: int) -> FeedPage:
         """What has to be carried out after a cursor."""

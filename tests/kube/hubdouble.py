@@ -56,6 +56,7 @@ class OneHub:
     part: str = "r0"
     spend: Spend = field(default_factory=Spend)
     purse_empty: bool = False
+    target_reached: bool = False
     failed: str = ""
     down: bool = False
 
@@ -73,6 +74,7 @@ class OneHub:
             researchers_finished=self.finished,
             spend=self.spend,
             purse_empty=self.purse_empty,
+            target_reached=self.target_reached,
             failed=self.failed,
         )
 

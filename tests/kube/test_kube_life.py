@@ -73,6 +73,20 @@ def metric(process: OperatorProcess, name: str, **marks: str) -> float:
     return sum(one.value for one in samples if one.name == name and marks.items() <= one.labels.items())
 
 
+def test_end_of_research_cancels_what_still_runs(
+    api: Api, hubs: Hubs, kubelet: Kubelet, serving: OperatorProcess, space: str
+) -> None:
+    """Nothing else happens to it that would have it looked at."""
+    kubelet.ends = lambda pod: 0 if pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] == "isolation" else None
+    _, hub = begun(api, hubs, space)
+    hub.ask_for("c-1", ASKED)
+    until("it runs", lambda: phase(api.get("Experiment", space, "c-1")) == "Running")
+    hub.verified = False
+    hub.target_reached = True
+    until("winners are verified", lambda: phase(api.get("ResearchCampaign", space, "c")) == "Verifying")
+    until("it is cancelled", lambda: phase(api.get("Experiment", space, "c-1")) == "Cancelled", 10)
+
+
 def test_two_operators_and_the_leader_is_killed(
     plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, environment: dict[str, str], folder: Path, space: str
 ) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from aar_api import labels
+from aar_operator.cluster import Conflict
 from kube import world
 from kube.hubdouble import Hubs
-from kube.inside import Inside
+from kube.inside import Faults, Inside
 from kube.plane import Plane
-from kube.world import Api, Kubelet, part, phase
+from kube.world import Api, Kubelet, condition, part, phase
 
 
 def job_name(pod: dict) -> str:
@@ -29,6 +30,29 @@ def test_campaign_goes_some_time_after_its_end(
     assert inside.live(lambda: phase(campaign(api, space)) == "Complete", 120)
     assert inside.live(lambda: campaign(api, space) == {}, 180)
     assert api.list("Namespace", selector=f"{labels.CAMPAIGN_UID}={found['metadata']['uid']}") == []
+
+
+def test_why_research_ended_outlives_a_conflict(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str
+) -> None:
+    """The hub is told after that was written: it would not tell it again."""
+    kubelet.ends = lambda pod: None if job_name(pod) == "researcher" else 0
+    faults = Faults()
+    inside = Inside(plane.kubeconfig, space, hubs.url, faults)
+    found = api.create(world.campaign(space)).json()
+    assert inside.live(lambda: phase(campaign(api, space)) == "Researching", 120)
+    met: list[str] = []
+
+    def conflict(method: str, path: str) -> None:
+        if method == "PATCH" and path.endswith("/researchcampaigns/c/status") and not met:
+            met.append(path)
+            raise Conflict("Somebody wrote meanwhile.")
+
+    faults.before = conflict
+    hubs.of(part(found, "hub")).target_reached = True
+    assert inside.live(lambda: phase(campaign(api, space)) == "Complete", 120)
+    assert met
+    assert condition(campaign(api, space), "Complete")[1] == "TargetReached"
 
 
 @pytest.mark.parametrize("code", [None, 1], ids=["that run", "that try again"])

@@ -72,7 +72,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, in this order: apply, create, merge, delete, release, move the stage, status, notes; then ask the hub, and plan again."""
+    """What to do, in this order: apply, create, merge, delete, release, status, notes, move the stage; then ask the hub, and plan again."""
 
     apply: tuple[Manifest, ...] = ()
     """Made so; Namespaces only where they are ours, and what cannot change (Jobs, claims) only once."""

@@ -81,7 +81,8 @@ def _researching(
     now: datetime,
     settings: Settings,
 ) -> Plan:
-    reason = ending.research_over(campaign, seen, summary, now)
+    told = campaign.status.research_end_reason  # and the stage was not moved yet
+    reason = Reason(told) if told else ending.research_over(campaign, seen, summary, now)
     if reason is not None:
         status = status.model_copy(update={"phase": "Researching", "research_end_reason": str(reason)})
         note = Note("Normal", "ResearchEnded", f"Research ended: {reason}. Winners are verified.")

@@ -70,11 +70,12 @@ class CampaignReconciler:
             plan = name_taken(campaign, str(error), now)
         except Invalid as error:
             plan = not_made(campaign, str(error), now)
-        if plan.stage is not None and line is not None:
-            await line.hub.stage(*plan.stage)
         if line is not None:
             await settle_orphans(self._cluster, campaign, line, seen, now)
         moved = await report(self._cluster, ref, read, plan.campaign_status, plan)
+        if plan.stage is not None and line is not None:
+            # After the reason was written, which nobody could tell any more.
+            line.summary = await line.hub.stage(*plan.stage)
         if campaign.metadata.deletion_timestamp is not None and plan.requeue is None:
             await self._pool.drop(campaign.metadata.uid)
         wake = self._wake(campaign, line, plan.stage is not None)
