@@ -12,6 +12,8 @@ from aar_api.wire import AdmissionAnswer
 from aar_operator import settings as settings_module
 from aar_operator.manifests import experiment as manifest
 from aar_operator.manifests import hub, isolation, namespace
+from aar_operator.plan.ground import ground
+from aar_operator.plan.model import CampaignSeen
 from aar_operator.settings import Settings
 from plan.test_plan_experiment import CAMPAIGN, experiment
 
@@ -80,6 +82,21 @@ def test_the_hub_is_not_sandboxed_and_holds_the_key() -> None:
     assert env["AAR_HUB_PROVIDER_CA_FILE"] == "/provider/ca.crt"
     sandboxes = [lab(GPU), isolation.build(CAMPAIGN, "r0", URL, GPU), *namespace.build(CAMPAIGN, "r0", GPU)]
     assert "PROVIDER" not in str(sandboxes)
+
+
+def test_another_token_makes_another_hub_pod() -> None:
+    """A pod reads it once, so that one that runs on would refuse the operator."""
+
+    def template(seen: CampaignSeen, drawn: str) -> Any:
+        apply = ground(CAMPAIGN, seen, drawn, Settings()).apply
+        return next(one for one in apply if one["kind"] == "Deployment")["spec"]["template"]
+
+    held = template(CampaignSeen(operator_token="first"), "drawn-1")
+    assert template(CampaignSeen(operator_token="first"), "drawn-2") == held
+    drawn = template(CampaignSeen(), "drawn-2")
+    assert drawn != held
+    assert template(CampaignSeen(operator_token="drawn-2"), "drawn-3") == drawn
+    assert "drawn-2" not in str(drawn)
 
 
 def test_queued_job_starts_suspended() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aar_api import labels
+from aar_api import digest, labels
 from aar_api.campaign import ResearchCampaign
 
 from aar_operator.manifests.common import (
@@ -33,10 +33,13 @@ KEY, CERTIFICATES = "key", "ca.crt"
 RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "2", "memory": "4Gi"}}
 
 
-def build(campaign: ResearchCampaign, settings: Settings, address: str | None = None) -> list[Manifest]:
+def build(
+    campaign: ResearchCampaign, settings: Settings, address: str | None = None, token: str = ""
+) -> list[Manifest]:
     """Volume, Deployment and Service; the token's Secret is made apart, once, because it is drawn.
 
-    A Service that has to be made again gets the address it had: pods know the hub by nothing else.
+    A Service that has to be made again gets the address it had: pods know the hub by nothing else. A pod reads the token when it
+    starts, so that another token, drawn because somebody deleted the Secret, makes another pod.
     """
     namespace = part_namespace(campaign, "hub")
     marks = owned_by(campaign, "hub", "hub")
@@ -79,7 +82,8 @@ def build(campaign: ResearchCampaign, settings: Settings, address: str | None = 
     one["readinessProbe"] = {"httpGet": {"path": "/healthz", "port": "operator"}, "periodSeconds": 2}
     place = placed(campaign, settings, trusted=True)
     pod = pod_spec([one], volumes, "Always", **place)
-    template = {"metadata": {"labels": marks}, "spec": pod}
+    started_with = {labels.TOKEN_DIGEST: digest.of_json(token)} if token else {}
+    template = {"metadata": {"labels": marks, "annotations": started_with}, "spec": pod}
     deployment = {
         "replicas": 1,
         "strategy": {"type": "Recreate"},

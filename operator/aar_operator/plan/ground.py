@@ -29,7 +29,7 @@ def ground(campaign: ResearchCampaign, seen: CampaignSeen, fresh_token: str, set
     if seen.cluster_queue:
         objects += [queue.build(campaign, part, seen.cluster_queue) for part in parts if part != "hub"]
     return Plan(
-        apply=(*objects, *hub.build(campaign, settings, address)),
+        apply=(*objects, *hub.build(campaign, settings, address, seen.operator_token or fresh_token)),
         create=() if seen.operator_token else (hub.secret(campaign, fresh_token),),
         requeue=POLL_SECONDS,
     )
