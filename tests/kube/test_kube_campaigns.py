@@ -7,6 +7,7 @@ import json
 import pytest
 from aar_api import labels
 from aar_api.campaign import Spend
+from aar_operator.cluster.observe import job_state
 from aar_operator.settings import NamespaceLimits
 from kube import world
 from kube.hubdouble import Hubs
@@ -125,6 +126,18 @@ def test_two_campaigns_of_one_name_in_two_namespaces(
     assert inside.live(lambda: researching(api, space), 60)
     assert len(ending(first)) == 4
     assert not any(ending(first))
+
+
+def test_researchers_come_and_go(api: Api, inside: Inside, space: str) -> None:
+    found = begin(api, space)
+    assert inside.live(lambda: researching(api, space), 120)
+    where = part(found, "r1")
+    api.patch("ResearchCampaign", space, "c", {"spec": {"researchers": {"count": 2}}})
+    assert inside.live(lambda: api.get("Job", where, "researcher"), 120)
+    assert job_state(api.get("Job", where, "isolation") or {}) == "succeeded"
+    api.patch("ResearchCampaign", space, "c", {"spec": {"researchers": {"count": 1}}})
+    assert inside.live(lambda: api.get("Job", where, "researcher") is None, 120)
+    assert api.get("Job", part(found, "r0"), "researcher")
 
 
 LIMITS = {

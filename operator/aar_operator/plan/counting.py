@@ -27,12 +27,13 @@ def experiments(seen: CampaignSeen) -> Counts:
 def researchers(campaign: ResearchCampaign, seen: CampaignSeen, summary: Summary | None) -> ResearcherCounts:
     """Researchers by state."""
     states = seen.researchers
-    finished = [part for part in states if summary is not None and done(part, seen, summary)]
-    failed = [part for part, state in states.items() if state == "failed"]
+    known = set(states) | set(() if summary is None else summary.researchers_finished)
+    finished = {part for part in known if summary is not None and done(part, seen, summary)}
+    failed = {part for part, state in states.items() if state == "failed"}
     return ResearcherCounts(
         desired=campaign.spec.researchers.count,
-        active=len(states) - len(set(finished) | set(failed)),
-        finished=len(set(finished) - set(failed)),
+        active=len(set(states) - finished - failed),
+        finished=len(finished - failed),
         failed=len(failed),
     )
 

@@ -66,7 +66,7 @@ def complete(
 def failed(
     campaign: ResearchCampaign, plan: Plan, status: CampaignStatus, reason: Reason, message: str, now: datetime
 ) -> Plan:
-    """The bad end: it was refused, or could not be prepared."""
+    """The bad end: it was refused, or could not be prepared, or not in time."""
     verdict = Verdict(CampaignCondition.FAILED, True, reason, message)
     status = write_campaign(campaign, status, "Failed", now, verdict)
     status = status.model_copy(update={"completion_time": stamp(now)})

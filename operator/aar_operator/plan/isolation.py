@@ -37,6 +37,15 @@ def parts(campaign: ResearchCampaign) -> list[str]:
     return ["baseline", "verify", *(names.researcher(index) for index in range(campaign.spec.researchers.count))]
 
 
+def holds_out(part: str, seen: CampaignSeen, settings: Settings) -> bool | None:
+    """Whether a researcher may be at work in a part; none while nobody knows: then none begins, and one that works goes on."""
+    if settings.one_machine or settings.isolation != "Required":
+        return True
+    probe = seen.probes.get(part)
+    ended = probe is not None and probe.state in ("succeeded", "failed")
+    return probe.state == "succeeded" if ended and probe is not None else None
+
+
 def judge(campaign: ResearchCampaign, seen: CampaignSeen, settings: Settings) -> Verdict:
     """One verdict over all parts."""
     if settings.one_machine:

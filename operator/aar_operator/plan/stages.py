@@ -54,7 +54,7 @@ def _suspended(
 ) -> Plan:
     verdict = Verdict(CampaignCondition.SUSPENDED, True, Reason.USER_REQUESTED, "spec.suspend is true.")
     status = write_campaign(campaign, status, "Suspended", now, verdict)
-    stopped = researchers.suspend(campaign, seen, "active", True)
+    stopped = researchers.stopped(campaign, seen)
     return replace(plan, merge=(*plan.merge, *stopped), campaign_status=status)
 
 
@@ -66,6 +66,13 @@ def _resumed(campaign: ResearchCampaign, status: CampaignStatus, now: datetime) 
 
 
 def _preparing(campaign: ResearchCampaign, plan: Plan, status: CampaignStatus, begins: bool, now: datetime) -> Plan:
+    if ending.deadline_passed(campaign, now):
+        limit = campaign.spec.active_deadline_seconds
+        message = (
+            f"The {limit} s of spec.activeDeadlineSeconds passed before research began: see its other conditions and its "
+            "experiments for what it waited for, and apply it again with more time."
+        )
+        return ending.failed(campaign, plan, status, Reason.DEADLINE_EXCEEDED, message, now)
     message = "Weak labels, floor and ceiling are being made."
     ready = Verdict(CampaignCondition.READY, False, Reason.PREPARING, message)
     status = write_campaign(campaign, status, "Preparing", now, ready)
@@ -90,8 +97,13 @@ def _researching(
     ready = Verdict(CampaignCondition.READY, True, Reason.RESEARCHERS_RUNNING, "Researchers are at work.")
     status = write_campaign(campaign, status, "Researching", now, ready)
     team = researchers.objects(campaign, seen, settings)
-    resumed = researchers.suspend(campaign, seen, "suspended", False)
-    return replace(plan, apply=(*plan.apply, *team), merge=(*plan.merge, *resumed), campaign_status=status)
+    return replace(
+        plan,
+        apply=(*plan.apply, *team),
+        merge=(*plan.merge, *researchers.held(campaign, seen, settings)),
+        delete=researchers.surplus(campaign, seen),
+        campaign_status=status,
+    )
 
 
 def _verifying(

@@ -57,8 +57,11 @@ class Surroundings:
         return tuple(one["metadata"]["name"] for one in found)
 
     async def _researchers(self, campaign: ResearchCampaign) -> dict[str, ResearcherState]:
-        parts = [names.researcher(index) for index in range(campaign.spec.researchers.count)]
-        jobs = {part: await self._job(campaign, part, researcher.NAME) for part in parts}
+        """Those that it has no more included: what is left of them has still to end."""
+        spaces = await self._cluster.find("Namespace", {labels.CAMPAIGN_UID: campaign.metadata.uid})
+        parts = {one["metadata"]["labels"].get(labels.PART, "") for one in spaces} - set(names.RESERVED_PARTS)
+        parts |= {names.researcher(index) for index in range(campaign.spec.researchers.count)}
+        jobs = {part: await self._job(campaign, part, researcher.NAME) for part in sorted(parts)}
         return {part: job_state(job) for part, job in jobs.items() if job is not None}
 
     async def _probes(self, campaign: ResearchCampaign) -> dict[str, Probe]:
