@@ -122,6 +122,12 @@ KEPT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
                      {"kind": "Pod", "metadata": {}, "status": {"b": 1}}),
     "a Job's template": ({"kind": "Job", "metadata": {}, "spec": {"suspend": True, "completions": 2, "template": {}}},
                          {"kind": "Job", "metadata": {}, "spec": {"suspend": True, "completions": 2}}),
+    "how many pods a Deployment has": (
+        {"kind": "Deployment", "metadata": {}, "status": {"replicas": 1, "conditions": [{"type": "Available"}]}},
+        {"kind": "Deployment", "metadata": {}}),
+    "why a Deployment has no pods": (
+        {"kind": "Deployment", "metadata": {}, "status": {"replicas": 0, "conditions": [{"type": "ReplicaFailure"}]}},
+        {"kind": "Deployment", "metadata": {}, "status": {"conditions": [{"type": "ReplicaFailure"}]}}),
     "all of what is applied": ({"kind": "Deployment", "metadata": {}, "spec": {"template": {}}},
                                {"kind": "Deployment", "metadata": {}, "spec": {"template": {}}}),
 }  # fmt: skip

@@ -140,6 +140,18 @@ def test_researchers_come_and_go(api: Api, inside: Inside, space: str) -> None:
     assert api.get("Job", part(found, "r0"), "researcher")
 
 
+def test_what_bounds_the_hub_and_sandboxes_is_taken(
+    plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str
+) -> None:
+    """By the server: it refuses a policy or a LimitRange that is none."""
+    known = {"provider_key": "k", "api_server": "10.96.0.1:443", "sandbox_limits": {"max": {"memory": "1Gi"}}}
+    inside = Inside(plane.kubeconfig, space, hubs.url, **known)
+    found = begin(api, space)
+    assert inside.live(lambda: researching(api, space), 120)
+    wall = api.get("NetworkPolicy", part(found, "hub"), "from-sandboxes")
+    assert [one["ipBlock"]["cidr"] for one in wall["spec"]["egress"][-1]["to"]] == ["0.0.0.0/0", "::/0"]
+
+
 LIMITS = {
     "campaigns": (NamespaceLimits(campaigns=1), {}, "2 campaigns, but its limit is 1"),
     "GPUs": (NamespaceLimits(gpus=3), {"experiments": {"maxGPUs": 2}}, "4 GPUs, but its limit is 3"),

@@ -138,7 +138,7 @@ WALLS: dict[str, tuple[dict[str, Probe], Settings, bool | None, bool, int]] = {
     "some run": ({"baseline": BLOCKED, "verify": RUNS, "r0": RUNS}, Settings(), None, False, 0),
     "all blocked": (dict.fromkeys(PARTS, BLOCKED), Settings(), True, True, 0),
     "one leaks": (dict.fromkeys(PARTS, BLOCKED) | {"r0": LEAKS}, Settings(), False, False, 0),
-    "one leaks, only reported": ({"r0": LEAKS}, Settings(isolation="Reported"), False, True, 0),
+    "one leaks, only reported": ({"r0": LEAKS}, Settings(isolation="Reported"), False, True, 2),
     "none yet, only reported": ({}, Settings(isolation="Reported"), None, True, 3),
     "one machine": ({}, Settings(one_machine=True), False, True, 0),
 }
@@ -148,8 +148,27 @@ WALLS: dict[str, tuple[dict[str, Probe], Settings, bool | None, bool, int]] = {
 def test_walls(case: str) -> None:
     probes, settings, holds, research, made = WALLS[case]
     seen = CampaignSeen(probes=probes, sandbox_url="http://10.0.0.1:8080")
-    verdict = isolation.judge(campaign("x"), seen, settings)
+    verdict = isolation.judge(campaign("x"), seen, settings, NOW)
     assert (verdict.holds, verdict.research, len(verdict.probes)) == (holds, research, made)
+
+
+ENDS: dict[str, tuple[Probe, str, str, bool]] = {
+    "something answered": (Probe("failed", True, "It answered.", "2026-03-03T00:00:00Z"), "ProbeConnected", "not closed", False),
+    "nobody knows, just now": (Probe("failed", ended="2026-03-03T23:55:01Z"), "NotVerified", "could not be probed", False),
+    "nobody knows, some time ago": (Probe("failed", ended="2026-03-03T23:55:00Z"), "NotVerified", "probed again 5 min", True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_a_probe_that_found_out_nothing_is_made_again(case: str) -> None:
+    """A slow image or a node that has to be made first is no way out; what answered is, until a person has seen to it."""
+    probe, reason, words, again = ENDS[case]
+    seen = CampaignSeen(probes=dict.fromkeys(PARTS, BLOCKED) | {"r0": probe}, sandbox_url="http://10.0.0.1:8080")
+    verdict = isolation.judge(campaign("x"), seen, Settings(), NOW)
+    assert (verdict.holds, str(verdict.reason), words in verdict.message) == (False, reason, True), verdict.message
+    assert [(one.kind, one.name) for one in verdict.old] == ([("Job", "isolation")] if again else [])
+    status = replace(seen, summary=Summary(opened=True, stage="preparing"), operator_token="t")
+    assert plan_campaign(campaign("x"), status, "t", NOW, Settings()).delete == verdict.old
 
 
 @pytest.mark.parametrize(

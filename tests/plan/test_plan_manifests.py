@@ -99,6 +99,68 @@ def test_another_token_makes_another_hub_pod() -> None:
     assert "drawn-2" not in str(drawn)
 
 
+OUT = {
+    "no key, no way out": (Settings(provider_url="https://p"), None),
+    "key": (Settings(provider_key="k"), 443),
+    "address": (Settings(provider_key="k", provider_url="https://p:8443/x"), 8443),
+    "plain address": (Settings(provider_key="k", provider_url="http://p"), 80),
+    "proxy": (Settings(provider_key="k", provider_url="https://p", provider_proxy="http://proxy:3128"), 3128),
+}
+
+
+def wall_of_hub(settings: Settings) -> dict[str, Any]:
+    made = namespace.build(CAMPAIGN, "hub", settings)
+    return dict(next(one for one in made if one["kind"] == "NetworkPolicy")["spec"])
+
+
+@pytest.mark.parametrize("case", OUT)
+def test_the_hub_gets_out_only_to_a_provider(case: str) -> None:
+    settings, port = OUT[case]
+    spec = wall_of_hub(settings)
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert [one["ports"][0]["port"] for one in spec["egress"] if "ports" in one] == ([] if port is None else [53, port])
+
+
+SERVERS = {
+    "unknown": ("", 1, 2),
+    "by name": ("kubernetes.default:443", 1, 2),
+    "IPv4": ("10.96.0.1:443", 2, 2),
+    "IPv6": ("[fd00::1]:443", 1, 3),
+    "IPv6 as Kubernetes writes it": ("fd00::1:443", 1, 3),
+}
+
+
+@pytest.mark.parametrize("case", SERVERS)
+def test_the_hub_gets_neither_to_metadata_nor_to_the_api_server(case: str) -> None:
+    server, *kept = SERVERS[case]
+    worlds = wall_of_hub(Settings(provider_key="k", api_server=server))["egress"][-1]["to"]
+    assert [len(one["ipBlock"]["except"]) for one in worlds] == kept
+    assert "169.254.0.0/16" in worlds[0]["ipBlock"]["except"]
+
+
+BOUNDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "none": ({}, {"default": {"cpu": "1", "memory": "2Gi"}, "defaultRequest": {"cpu": "100m", "memory": "256Mi"}}),
+    "most memory": ({"max": {"memory": "1Gi"}}, {"default": {"cpu": "1"}, "defaultRequest": {"cpu": "100m"}}),
+    "least and most": ({"min": {"cpu": "2"}, "max": {"memory": "1Gi"}}, {}),
+    "a default with it": (
+        {"max": {"memory": "1Gi"}, "default": {"memory": "1Gi"}},
+        {"default": {"memory": "1Gi"}, "defaultRequest": {"cpu": "100m"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BOUNDS)
+def test_default_limits_keep_to_the_bounds_that_are_given(case: str) -> None:
+    given, wanted = BOUNDS[case]
+    known = Settings(sandbox_limits=given, sandbox_quota={"limits.cpu": "1"})
+    made = {one["kind"]: one["spec"] for one in namespace.build(CAMPAIGN, "r0", known)[1:3]}
+    assert made["LimitRange"]["limits"] == [{"type": "Container", **given, **wanted}]
+    assert made["ResourceQuota"]["hard"]["limits.cpu"] == "1"
+    hubs = {one["kind"]: one["spec"] for one in namespace.build(CAMPAIGN, "hub", known)[1:3]}
+    assert hubs["LimitRange"]["limits"] == [{"type": "Container", **BOUNDS["none"][1]}]
+    assert "limits.cpu" not in hubs["ResourceQuota"]["hard"], "the hub's own needs are fixed"
+
+
 def test_queued_job_starts_suspended() -> None:
     job = lab(Settings(cluster_queue="q"))
     assert (job["spec"]["suspend"], job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"]) == (True, "aar")

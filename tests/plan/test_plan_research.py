@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aar_api import names
 from aar_api.wire import Summary
+from aar_operator.cluster.observe import no_pods
 from aar_operator.plan.campaign import plan_campaign
 from aar_operator.plan.model import CampaignSeen, Plan, Probe, ResearcherState
 from aar_operator.settings import Settings
@@ -53,6 +54,8 @@ WALLS: dict[str, tuple[dict[str, Probe], dict[str, ResearcherState], str, set[st
         CLOSED | {"r0": OPEN}, {"r0": "active", "r1": "active"}, "Required", {"r1"}, {"r0": True}),
     "one at work is probed again": (
         CLOSED | {"r0": Probe("active")}, {"r0": "active", "r1": "active"}, "Required", {"r1"}, {}),
+    "one at work could not be probed": (
+        CLOSED | {"r0": Probe("failed")}, {"r0": "active", "r1": "active"}, "Required", {"r1"}, {}),
     "one that was stopped is closed": (
         CLOSED, {"r0": "suspended", "r1": "active"}, "Required", {"r0", "r1"}, {"r0": False}),
     "one that was stopped is still open": (
@@ -82,6 +85,19 @@ def test_fewer_researchers(case: str) -> None:
     researchers, gone = NUMBERS[case]
     plan = planned(CLOSED, researchers, count=1)
     assert {target.namespace.rpartition("-")[2] for target in plan.delete} == gone
+
+
+def test_a_hub_whose_pod_is_refused_is_told_of() -> None:
+    failure = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: sandbox."}
+    seen = CampaignSeen(
+        hub_refused=no_pods({"status": {"conditions": [{"type": "Available", "status": "False"}, failure]}})
+    )
+    status = plan_campaign(campaign("x", status={"phase": "Pending"}), seen, "t", NOW, Settings()).campaign_status
+    assert status is not None
+    assert [(c.reason, "exceeded quota: sandbox." in c.message) for c in status.conditions if c.type == "Ready"] == [
+        ("ClusterRefused", True)
+    ]
+    assert no_pods({"status": {"conditions": [failure | {"status": "False"}]}}) == ""
 
 
 def test_those_that_a_person_stopped_have_finished() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from aar_api import labels
 from aar_api.wire import IndexOutcome
 
+from aar_operator.cluster.slim import NO_PODS
 from aar_operator.plan.model import JobView, Probe, ResearcherState
 
 INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
@@ -88,7 +89,7 @@ def probe_view(job: dict[str, Any], pods: list[dict[str, Any]]) -> Probe:
     ends = [ended for pod in sorted(pods, key=_started) for ended in _terminated(pod).values()]
     message = str(ends[-1].get("message", "")).strip() if ends else ""
     connected = any(int(ended["exitCode"]) == labels.EXIT_NOT_ISOLATED for ended in ends)
-    return Probe(job_state(job), connected, message)
+    return Probe(job_state(job), connected, message, str((_ending(job) or {}).get("lastTransitionTime") or ""))
 
 
 def job_state(job: dict[str, Any]) -> ResearcherState:
@@ -97,6 +98,12 @@ def job_state(job: dict[str, Any]) -> ResearcherState:
     if "Complete" in held or "Failed" in held:
         return "succeeded" if "Complete" in held else "failed"
     return "suspended" if job["spec"].get("suspend") else "active"
+
+
+def no_pods(deployment: dict[str, Any]) -> str:
+    """Why the cluster takes no pod of a Deployment; empty while it does."""
+    told = deployment.get("status", {}).get("conditions") or []
+    return next((str(c.get("message", "")) for c in told if c["type"] == NO_PODS and c["status"] == "True"), "")
 
 
 def _started(pod: dict[str, Any]) -> str:

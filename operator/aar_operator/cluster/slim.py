@@ -11,6 +11,8 @@ UNREAD = frozenset({"managedFields", "generateName", "selfLink"})
 """Fields of metadata."""
 STATUS = frozenset({"ResearchCampaign", "Experiment", "Job", "Pod", "Workload"})
 """Kinds whose status is read. That of a ResourceQuota, for example, changes with every pod."""
+NO_PODS = "ReplicaFailure"
+"""Condition of a Deployment."""
 JOB_SPEC = ("completions", "suspend", "ttlSecondsAfterFinished")
 """A Job is made once and compared with nothing afterwards, so that its template need not be known."""
 SHARED = 64
@@ -27,13 +29,21 @@ def cut(manifest: Manifest) -> Manifest:
     """The object without what nobody reads."""
     kept = {**manifest, "metadata": {key: one for key, one in manifest["metadata"].items() if key not in UNREAD}}
     if manifest["kind"] not in STATUS:
-        kept.pop("status", None)
+        status = kept.pop("status", None) or {}
+        told = _refused(status) if manifest["kind"] == "Deployment" else {}
+        kept |= {"status": told} if told else {}
     if manifest["kind"] == "Pod":
         kept.pop("spec", None)
     elif manifest["kind"] == "Job":
         spec = manifest.get("spec", {})
         kept["spec"] = {key: spec[key] for key in JOB_SPEC if key in spec}
     return kept
+
+
+def _refused(status: Manifest) -> Manifest:
+    """Of a Deployment only that its pods are not taken: the rest changes with each of them."""
+    told = [c for c in status.get("conditions") or [] if c["type"] == NO_PODS]
+    return {"conditions": told} if told else {}
 
 
 def same(one: Manifest, other: Manifest) -> bool:

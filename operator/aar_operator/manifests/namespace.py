@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
 from aar_api import labels
 from aar_api.campaign import ResearchCampaign
 
@@ -15,11 +18,14 @@ RESTRICTED = {f"pod-security.kubernetes.io/{level}": "restricted" for level in L
 # No Secrets: only the operator makes any here, and each would have to be counted in the one ResourceQuota that the pods are counted in,
 # one after another: an experiment's Job then waits for a third of a second at ten a second.
 QUOTA = {"pods": "200", "services": "2", "persistentvolumeclaims": "2"}
-LIMIT = {
+LIMIT: Manifest = {
     "type": "Container",
     "default": {"cpu": "1", "memory": "2Gi"},
     "defaultRequest": {"cpu": "100m", "memory": "256Mi"},
 }
+DEFAULTS = ("default", "defaultRequest")
+LINK_LOCAL = {"0.0.0.0/0": ["169.254.0.0/16"], "::/0": ["fe80::/10", "fd00:ec2::254/128"]}
+"""Everywhere, but for where clouds have their metadata services."""
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 
@@ -30,8 +36,11 @@ def build(campaign: ResearchCampaign, part: str, settings: Settings, address: st
     space = obj("v1", "Namespace", namespace, None, marks | RESTRICTED)
     if part == "hub" and address is not None:
         space["metadata"]["annotations"] = {labels.HUB_ADDRESS: address}
-    quota = {"hard": {**QUOTA, **settings.sandbox_quota}}
-    limits = {"limits": [{**LIMIT, **settings.sandbox_limits}]}
+    own = (
+        {} if part == "hub" else settings.sandbox_quota
+    )  # what the hub takes is not the user's to choose, nor theirs to bound
+    quota = {"hard": {**QUOTA, **own}}
+    limits = {"limits": [_limit({} if part == "hub" else settings.sandbox_limits)]}
     return [
         space,
         obj("v1", "ResourceQuota", "sandbox", namespace, marks, spec=quota),
@@ -41,11 +50,20 @@ def build(campaign: ResearchCampaign, part: str, settings: Settings, address: st
     ]
 
 
+def _limit(given: Manifest) -> Manifest:
+    """The defaults with what is given over them. Where a bound is given, the default is that bound, as Kubernetes has it, or what is
+    given: ours may be beyond it, and a LimitRange whose default breaks its bounds is refused.
+    """
+    bounded = {*given.get("max", {}), *given.get("min", {})}
+    ours = {name: {key: one for key, one in LIMIT[name].items() if key not in bounded} for name in DEFAULTS}
+    return {"type": LIMIT["type"], **{name: amounts for name, amounts in ours.items() if amounts}, **given}
+
+
 def _policies(
     campaign: ResearchCampaign, part: str, namespace: str, marks: dict[str, str], settings: Settings
 ) -> list[Manifest]:
     if part == "hub":
-        return [_into_hub(campaign, namespace, marks, settings)]
+        return [_around_hub(campaign, namespace, marks, settings)]
     deny = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     to_hub = {
         "namespaceSelector": {"matchLabels": {NAME_LABEL: part_namespace(campaign, "hub")}},
@@ -59,8 +77,10 @@ def _policies(
     ]
 
 
-def _into_hub(campaign: ResearchCampaign, namespace: str, marks: dict[str, str], settings: Settings) -> Manifest:
-    """Sandboxes of this campaign to one port, the operator and whoever collects metrics to the other."""
+def _around_hub(campaign: ResearchCampaign, namespace: str, marks: dict[str, str], settings: Settings) -> Manifest:
+    """In: sandboxes of this campaign to one port, the operator and whoever collects metrics to the other. Out: to an LLM provider, if
+    there is a key for one.
+    """
     ours = {"namespaceSelector": {"matchLabels": {labels.CAMPAIGN_UID: campaign.metadata.uid}}}
     operator: Manifest = {
         "namespaceSelector": {"matchLabels": {NAME_LABEL: settings.operator_namespace}},
@@ -73,5 +93,36 @@ def _into_hub(campaign: ResearchCampaign, namespace: str, marks: dict[str, str],
         {"from": [ours], "ports": [{"protocol": "TCP", "port": SANDBOX_PORT}]},
         {"from": watchers, "ports": [{"protocol": "TCP", "port": OPERATOR_PORT}]},
     ]
-    spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": ingress}
+    egress = _to_provider(settings) if settings.provider_key else []
+    spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": ingress, "egress": egress}
     return obj("networking.k8s.io/v1", "NetworkPolicy", "from-sandboxes", namespace, marks, spec=spec)
+
+
+def _to_provider(settings: Settings) -> list[Manifest]:
+    """Names, pods (a gateway of the cluster's own; some network plugins match these by no address, and all by another port than their
+    Service's), and of the world the provider's port or its proxy's. Not the API server, as far as its address is known.
+    """
+    port = _port(settings.provider_proxy or settings.provider_url)
+    worlds = [
+        {"ipBlock": {"cidr": cidr, "except": [*near, *_alone(settings.api_server, cidr)]}}
+        for cidr, near in LINK_LOCAL.items()
+    ]
+    return [
+        {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]},
+        {"to": [{"namespaceSelector": {}}]},
+        {"to": worlds, "ports": [{"protocol": "TCP", "port": port}]},
+    ]
+
+
+def _port(url: str) -> int:
+    known = urlsplit(url)
+    return known.port or (80 if known.scheme == "http" else 443)
+
+
+def _alone(server: str, cidr: str) -> list[str]:
+    """The network of one host:port within another, if the host is an address of that kind."""
+    try:
+        address = ip_address(server.rpartition(":")[0].strip("[]"))
+    except ValueError:
+        return []
+    return [str(ip_network(address))] if address.version == ip_network(cidr).version else []

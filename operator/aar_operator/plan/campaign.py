@@ -54,14 +54,20 @@ def _plan(campaign: ResearchCampaign, seen: CampaignSeen, fresh_token: str, now:
     if seen.refusal is not None:
         return acceptance.refused(campaign, plan, status, seen.refusal.reason, seen.refusal.message, now)
     if seen.summary is None or not seen.summary.opened or seen.sandbox_url is None:
-        return replace(plan, campaign_status=_no_hub(campaign, status, now))
+        return replace(plan, campaign_status=_no_hub(campaign, seen, status, now))
     return by_stage(campaign, seen, seen.summary, plan, status, now, settings)
 
 
-def _no_hub(campaign: ResearchCampaign, status: CampaignStatus, now: datetime) -> CampaignStatus:
+def _no_hub(campaign: ResearchCampaign, seen: CampaignSeen, status: CampaignStatus, now: datetime) -> CampaignStatus:
     """A hub that is away for a while sets nothing back."""
     began = status.start_time is not None and campaign.status.phase not in FINISHED
     message = "The hub does not answer; the campaign goes on when it does." if began else "The hub is starting."
+    reason = Reason.HUB_PENDING
+    if seen.hub_refused:
+        reason = Reason.CLUSTER_REFUSED
+        message = (
+            f"The cluster does not take the hub's pod: {seen.hub_refused} Allow it there; it is tried again by itself."
+        )
     phase: Phase = campaign.status.phase if began else "Pending"
-    ready = Verdict(CampaignCondition.READY, False, Reason.HUB_PENDING, message)
+    ready = Verdict(CampaignCondition.READY, False, reason, message)
     return write_campaign(campaign, status, phase, now, ready)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from aar_api import names
 from aar_api.campaign import ResearchCampaign
@@ -10,11 +11,13 @@ from aar_api.conditions import Reason
 
 from aar_operator.manifests import isolation
 from aar_operator.manifests.common import part_namespace
-from aar_operator.plan.model import CampaignSeen, Manifest
+from aar_operator.plan.model import CampaignSeen, Manifest, Probe, Target
 from aar_operator.settings import Settings
 
 PROBE = isolation.NAME
 """Name of the Job in each part."""
+AGAIN_SECONDS = 300
+"""From the end of a probe that found out nothing to the next, which may take twice as long."""
 ONE_MACHINE = "On one machine researchers and experiments are ordinary processes: nothing isolates them."
 
 
@@ -30,6 +33,8 @@ class Verdict:
     """Probes that have still to be made."""
     research: bool = True
     """Whether research may begin."""
+    old: tuple[Target, ...] = ()
+    """Probes that found out nothing, to be made anew."""
 
 
 def parts(campaign: ResearchCampaign) -> list[str]:
@@ -42,22 +47,23 @@ def holds_out(part: str, seen: CampaignSeen, settings: Settings) -> bool | None:
     if settings.one_machine or settings.isolation != "Required":
         return True
     probe = seen.probes.get(part)
-    ended = probe is not None and probe.state in ("succeeded", "failed")
-    return probe.state == "succeeded" if ended and probe is not None else None
+    if probe is not None and (probe.connected or probe.state == "succeeded"):
+        return not probe.connected
+    return None
 
 
-def judge(campaign: ResearchCampaign, seen: CampaignSeen, settings: Settings) -> Verdict:
+def judge(campaign: ResearchCampaign, seen: CampaignSeen, settings: Settings, now: datetime) -> Verdict:
     """One verdict over all parts."""
     if settings.one_machine:
         return Verdict(False, Reason.NOT_VERIFIED, ONE_MACHINE)
     required = settings.isolation == "Required"
     every = parts(campaign)
     failed = [part for part in every if part in seen.probes and seen.probes[part].state == "failed"]
-    if failed:
-        return _open(campaign, seen, failed, required)
     missing = [part for part in every if part not in seen.probes]
     url = seen.sandbox_url
     probes = tuple(isolation.build(campaign, part, url, settings) for part in missing if url is not None)
+    if failed:
+        return replace(_open(campaign, seen, failed, required, now), probes=probes)
     running = [part for part in every if part not in missing and seen.probes[part].state != "succeeded"]
     if missing or running:
         left = len(missing) + len(running)
@@ -67,11 +73,26 @@ def judge(campaign: ResearchCampaign, seen: CampaignSeen, settings: Settings) ->
     return Verdict(True, Reason.PROBE_BLOCKED, message)
 
 
-def _open(campaign: ResearchCampaign, seen: CampaignSeen, failed: list[str], required: bool) -> Verdict:
+def _open(campaign: ResearchCampaign, seen: CampaignSeen, failed: list[str], required: bool, now: datetime) -> Verdict:
+    failed = sorted(failed, key=lambda part: not seen.probes[part].connected)
     first = failed[0]
     told = seen.probes[first].message or "The probe failed without saying why: see the log of its pod."
     namespace = part_namespace(campaign, first)
-    way_out = f"correct the network and `kubectl delete job -n {namespace} {isolation.NAME}` to have it probed again"
-    reason = Reason.PROBE_CONNECTED if seen.probes[first].connected else Reason.NOT_VERIFIED
-    message = f"{len(failed)} of {len(parts(campaign))} sandboxes are not closed. {first}: {told} Now {way_out}."
-    return Verdict(False, reason, message, (), not required)
+    command = f"`kubectl delete job -n {namespace} {isolation.NAME}`"
+    if seen.probes[first].connected:
+        reason, lack = Reason.PROBE_CONNECTED, "are not closed"
+        way_out = f"Now correct the network and {command} to have it probed again."
+    else:
+        reason, lack = Reason.NOT_VERIFIED, "could not be probed"
+        way_out = f"It is probed again {AGAIN_SECONDS // 60} minutes after its end, or at once after {command}."
+    message = f"{len(failed)} of {len(parts(campaign))} sandboxes {lack}. {first}: {told} {way_out}"
+    old = [part for part in failed if _stale(seen.probes[part], now)]
+    targets = tuple(Target("Job", part_namespace(campaign, part), PROBE) for part in old)
+    return Verdict(False, reason, message, research=not required, old=targets)
+
+
+def _stale(probe: Probe, now: datetime) -> bool:
+    """Whether a probe that found out nothing, for want of a node or an image, ended long enough ago."""
+    if probe.connected or not probe.ended:
+        return False
+    return (now - datetime.fromisoformat(probe.ended)).total_seconds() >= AGAIN_SECONDS

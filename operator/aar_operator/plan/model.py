@@ -59,6 +59,8 @@ class Probe:
     connected: bool = False
     """Whether it failed because something answered."""
     message: str = ""
+    ended: str = ""
+    """When its Job ended; empty while that goes on."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ class CampaignSeen:
     researcher_tokens: dict[str, str] = field(default_factory=dict)
     namespaces: tuple[str, ...] = ()
     """Namespaces that carry the campaign's UID."""
+    hub_refused: str = ""
+    """What the cluster says to why it does not take the hub's pod."""
     hub_address: str | None = None
     """Address of the hub's Service, or the one it had."""
     probes: dict[str, Probe] = field(default_factory=dict)

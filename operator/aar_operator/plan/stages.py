@@ -35,8 +35,8 @@ def by_stage(
     if campaign.spec.suspend:
         return _suspended(campaign, seen, plan, status, now)
     status = _resumed(campaign, status, now)
-    walls = isolation.judge(campaign, seen, settings)
-    plan = replace(plan, apply=(*plan.apply, *walls.probes))
+    walls = isolation.judge(campaign, seen, settings, now)
+    plan = replace(plan, apply=(*plan.apply, *walls.probes), delete=walls.old)
     isolated = Verdict(CampaignCondition.NETWORK_ISOLATED, walls.holds, walls.reason, walls.message)
     status = write_campaign(campaign, status, status.phase, now, isolated)
     if summary.stage == "preparing":
@@ -101,7 +101,7 @@ def _researching(
         plan,
         apply=(*plan.apply, *team),
         merge=(*plan.merge, *researchers.held(campaign, seen, settings)),
-        delete=researchers.surplus(campaign, seen),
+        delete=(*plan.delete, *researchers.surplus(campaign, seen)),
         campaign_status=status,
     )
 

@@ -9,7 +9,7 @@ from aar_api.campaign import ResearchCampaign
 
 from aar_operator.cluster import Cluster, Manifest, Ref
 from aar_operator.cluster.cache import JOB_NAME
-from aar_operator.cluster.observe import job_state, probe_view
+from aar_operator.cluster.observe import job_state, no_pods, probe_view
 from aar_operator.manifests import book, hub, isolation, researcher
 from aar_operator.manifests.common import part_namespace
 from aar_operator.plan import isolation as walls
@@ -36,6 +36,7 @@ class Surroundings:
             children=await self._children(campaign),
             researchers=await self._researchers(campaign),
             namespaces=await self._namespaces(campaign),
+            hub_refused=await self._refused(campaign),
             hub_address=await self._address(campaign),
             probes=await self._probes(campaign),
             over_quota=await self._over_quota(campaign, now),
@@ -76,6 +77,10 @@ class Surroundings:
 
     async def _job(self, campaign: ResearchCampaign, part: str, name: str) -> Manifest | None:
         return await self._cluster.get(Ref("Job", part_namespace(campaign, part), name))
+
+    async def _refused(self, campaign: ResearchCampaign) -> str:
+        found = await self._cluster.get(Ref("Deployment", part_namespace(campaign, "hub"), hub.NAME))
+        return "" if found is None else no_pods(found)
 
     async def _address(self, campaign: ResearchCampaign) -> str | None:
         """Of the Service; if that is gone, of the one there was."""
