@@ -83,7 +83,7 @@ images:
 
 # Installs the chart in the cluster that KUBECONFIG names, whose nodes must have the images: docs/e2e.md.
 e2e: install
-	AAR_E2E_REGISTRY=$(IMAGE_REGISTRY) AAR_E2E_TAG=$(IMAGE_TAG) $(BIN)/pytest tests/e2e -m slow --timeout 3600 -s
+	TESTS_REQUIRE=e2e AAR_E2E_REGISTRY=$(IMAGE_REGISTRY) AAR_E2E_TAG=$(IMAGE_TAG) $(BIN)/pytest tests/e2e -m slow --timeout 3600 -s
 
 clean:
 	rm -rf $(VENV) demo

@@ -9,7 +9,7 @@ import pytest
 
 
 def lacking(what: str, sentence: str) -> NoReturn:
-    """Skip for want of `what`, a word that TESTS_REQUIRE may list: kubernetes, kueue, helm, prometheus, browser."""
+    """Skip for want of `what`, a word that TESTS_REQUIRE may list: kubernetes, kueue, helm, prometheus, browser, e2e."""
     if what in os.environ.get("TESTS_REQUIRE", "").split():
         pytest.fail(f"TESTS_REQUIRE asks for {what}, but {sentence}", pytrace=False)
     pytest.skip(sentence)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from e2e.world import HERE, PATIENCE, World, found, until
+from needs import lacking
 
 from helm import charttools
 
@@ -69,13 +70,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def world() -> Iterator[World]:
     here = found()
     if isinstance(here, str):
-        pytest.skip(here)
+        lacking("e2e", here)
     if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not on PATH")
+        lacking("e2e", "kubectl is not on PATH.")
     try:
         charttools.helm_path()
     except charttools.NoHelm as reason:
-        pytest.skip(str(reason))
+        lacking("e2e", str(reason))
     here.install()
     yield here
     here.helm("uninstall", "aar", "--timeout", "90s")

@@ -1,0 +1,28 @@
+"""Targets of the Makefile do not pass for want of what they are about."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LACKS = {
+    "no cluster is named": ({"KUBECONFIG": ""}, "but KUBECONFIG is not set"),
+    "no kubectl": ({"KUBECONFIG": "/nowhere", "PATH": "/nowhere"}, "but kubectl is not on PATH"),
+}
+
+
+@pytest.mark.parametrize("case", LACKS)
+def test_e2e_fails_where_it_cannot_run(case: str) -> None:
+    """The last line of the recipe, as a shell gets it; the first test is enough."""
+    lack, words = LACKS[case]
+    recipe = subprocess.run(["make", "-n", "e2e"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    environment = os.environ | {"PYTEST_ADDOPTS": "-x -p no:cacheprovider"} | lack
+    done = subprocess.run(
+        recipe.splitlines()[-1], shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"TESTS_REQUIRE asks for e2e, {words}" in done.stdout
