@@ -31,11 +31,12 @@ class Bare:
     @classmethod
     @contextlib.asynccontextmanager
     async def connect(cls, kubeconfig: Path, folder: Path) -> AsyncIterator[Bare]:
-        url, context = way_in(kubeconfig, folder)
-        connector = aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS)
+        way = way_in(kubeconfig, folder)
+        headers = {"Authorization": f"Bearer {way.token}"} if way.token else {}
+        connector = aiohttp.TCPConnector(ssl=way.context, limit=CONNECTIONS)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=30)
         async with aiohttp.ClientSession(
-            url, connector=connector, timeout=timeout, read_bufsize=LINE_BYTES, trust_env=False
+            way.url, headers=headers, connector=connector, timeout=timeout, read_bufsize=LINE_BYTES, trust_env=False
         ) as session:
             yield cls(session)
 

@@ -147,7 +147,7 @@ def operator_at_work(folder: Path, port: int) -> Iterator[None]:
             "AAR_METRICS_PORT": str(port),
             "AAR_NODE_SELECTOR": json.dumps(NO_NODE),
         }
-        with Kubelet(api) as kubelet, world.operator(plane.kubeconfig, folder / "operator", environment):
+        with Kubelet(api, "people") as kubelet, world.operator(plane.kubeconfig, folder / "operator", environment):
             kubelet.ends = lambda pod: None if pod["metadata"]["name"].startswith("researcher") else 0
             api.create(world.campaign("people"))
             api.create(world.experiment("people"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import uuid
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from aar_api import labels
 from kube.hubdouble import Hubs, serving
 from kube.inside import NO_NODE
 from kube.plane import Plane, lack_of_kubernetes, running
@@ -35,10 +37,37 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
 def api(plane: Plane) -> Api:
     api = plane.api()
     install_crds(api)
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "warm", "namespace": "default"}}
-    api.create(quota | {"spec": {"hard": {"pods": "1"}}})
-    until("quotas are counted", lambda: (api.get("ResourceQuota", "default", "warm") or {})["status"].get("hard"))
+    with namespaces(api, "warm", plane.lasting) as space:
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "warm", "namespace": space}}
+        assert api.create(quota | {"spec": {"hard": {"pods": "1"}}}).is_success
+        until("quotas are counted", lambda: (api.get("ResourceQuota", space, "warm") or {})["status"].get("hard"))
     return api
+
+
+@contextlib.contextmanager
+def namespaces(api: Api, prefix: str, lasting: bool) -> Iterator[str]:
+    """A namespace of a user, and one for the operator beside it, by name + "-op". Nothing made in them or for them is left."""
+    name = f"{prefix}{uuid.uuid4().hex[:8]}"
+    both = (name, f"{name}-op")
+    for one in both:
+        assert api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}}).is_success
+    try:
+        yield name
+    finally:
+        for one in both:
+            _clear(api, one)
+        for one in both if lasting else ():
+            api.delete("Namespace", None, one)
+
+
+def _clear(api: Api, space: str) -> None:
+    """What no operator looks after any more."""
+    for kind in ("Experiment", "ResearchCampaign"):
+        for one in api.list(kind, space):
+            api.patch(kind, space, one["metadata"]["name"], {"metadata": {"finalizers": None}})
+            api.delete(kind, space, one["metadata"]["name"])
+    for one in api.list("Namespace", selector=f"{labels.CAMPAIGN_NAMESPACE}={space}"):
+        api.delete("Namespace", None, one["metadata"]["name"])
 
 
 def install_crds(api: Api) -> None:
@@ -61,26 +90,15 @@ def hubs() -> Iterator[Hubs]:
 
 
 @pytest.fixture
-def kubelet(api: Api) -> Iterator[Kubelet]:
-    with Kubelet(api) as kubelet:
-        yield kubelet
+def space(plane: Plane, api: Api) -> Iterator[str]:
+    with namespaces(api, "t", plane.lasting) as name:
+        yield name
 
 
 @pytest.fixture
-def space(plane: Plane, api: Api) -> Iterator[str]:
-    """A namespace of a user, and one for the operator beside it, by name + "-op"."""
-    name = f"t{uuid.uuid4().hex[:8]}"
-    for one in (name, f"{name}-op"):
-        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
-    yield name
-    for kind in ("Experiment", "ResearchCampaign"):
-        for one in api.list(kind, name):
-            api.patch(kind, name, one["metadata"]["name"], {"metadata": {"finalizers": None}})
-            api.delete(kind, name, one["metadata"]["name"])
-    for one in api.list("Namespace", selector=f"aar.dev/campaign-namespace={name}"):
-        api.delete("Namespace", None, one["metadata"]["name"])
-    for one in (name, f"{name}-op") if plane.lasting else ():
-        api.delete("Namespace", None, one)
+def kubelet(api: Api, space: str) -> Iterator[Kubelet]:
+    with Kubelet(api, space, f"{space}-op") as kubelet:
+        yield kubelet
 
 
 @pytest.fixture

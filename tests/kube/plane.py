@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-import yaml
 from kube.apidouble.process import Double, kubeconfig
 from kube.world import Api
 from needs import lacking
@@ -153,11 +152,7 @@ class Given:
         self.kubeconfig, self._folder = path, folder
 
     def api(self) -> Api:
-        config = yaml.safe_load(self.kubeconfig.read_text())
-        token = config["users"][0]["user"].get("token")
-        return (
-            Api(config["clusters"][0]["cluster"]["server"], token) if token else Api.of(self.kubeconfig, self._folder)
-        )
+        return Api.of(self.kubeconfig, self._folder)
 
     def kill_api(self) -> None:
         pytest.skip("the cluster of KUBECONFIG is not this test run's to kill")

@@ -60,10 +60,13 @@ def test_malformed_campaign_is_refused(api: Api, inside: Inside, space: str) -> 
     assert inside.live(lambda: campaign(api, space) == {}, 60)
 
 
-def test_namespace_of_somebody_else_is_not_taken_over(api: Api, inside: Inside, space: str) -> None:
+def test_namespace_of_somebody_else_is_not_taken_over(
+    request: pytest.FixtureRequest, api: Api, inside: Inside, space: str
+) -> None:
     found = begin(api, space)
     theirs = part(found, "verify")
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": theirs}})
+    request.addfinalizer(lambda: api.delete("Namespace", None, theirs))
     assert inside.live(lambda: phase(campaign(api, space)) == "Failed", 60)
     status, reason, message = condition(campaign(api, space), "Accepted")
     assert (status, reason, theirs in message) == ("False", "NamespaceTaken", True)

@@ -6,13 +6,12 @@ Its nodes may be fake (KWOK), but pods of Jobs must come to an end by themselves
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kube import world
-from kube.conftest import install_crds
+from kube.conftest import install_crds, namespaces
 from kube.hubdouble import Hubs
 from kube.world import Api, condition, part, phase, until
 from needs import lacking
@@ -38,16 +37,15 @@ def queued(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Api:
 
 @pytest.fixture
 def where(queued: Api, hubs: Hubs, kubeconfig: Path, tmp_path: Path) -> Iterator[str]:
-    name = f"q{uuid.uuid4().hex[:8]}"
-    for one in (name, f"{name}-op"):
-        queued.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
     environment = {
-        "AAR_OPERATOR_NAMESPACE": f"{name}-op",
         "AAR_HUB_URL_TEMPLATE": hubs.url + "/{namespace}",
         "AAR_CLUSTER_QUEUE": QUEUE,
         "AAR_TOLERATIONS": '[{"key": "kwok.x-k8s.io/node", "operator": "Exists"}]',
     }
-    with world.operator(kubeconfig, tmp_path, environment) as process:
+    with (
+        namespaces(queued, "q", lasting=True) as name,
+        world.operator(kubeconfig, tmp_path, environment | {"AAR_OPERATOR_NAMESPACE": f"{name}-op"}) as process,
+    ):
         yield name
         queued.delete("ResearchCampaign", name, "c")
         until("it is gone", lambda: queued.get("ResearchCampaign", name, "c") is None)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
 from kube import world
+from kube.conftest import namespaces
 from kube.hubdouble import Hubs, OneHub
 from kube.inside import Faults, Inside
 from kube.plane import Plane
@@ -59,11 +59,8 @@ class Home:
 
 @pytest.fixture(scope="module")
 def home(plane: Plane, api: Api, hubs: Hubs) -> Iterator[Home]:
-    space = f"s{uuid.uuid4().hex[:8]}"
-    for one in (space, f"{space}-op"):
-        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
-    found = api.create(world.campaign(space, experiments={"parallelism": 50})).json()
-    with Kubelet(api) as kubelet:
+    with namespaces(api, "s", plane.lasting) as space, Kubelet(api, space) as kubelet:
+        found = api.create(world.campaign(space, experiments={"parallelism": 50})).json()
         inside = Inside(plane.kubeconfig, space, hubs.url, Faults())
         home = Home(api, space, found, hubs.of(part(found, "hub")), inside, kubelet)
         kubelet.ends = home.ends

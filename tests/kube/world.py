@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
@@ -15,11 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
-import yaml
-from aar_api import names
+from aar_api import labels, names
+from kubernetes.client.configuration import Configuration
+from kubernetes.config import load_kube_config
 
 ROOT = Path(__file__).parents[2]
 PLURALS = {
@@ -45,15 +45,27 @@ PATIENCE = 120.0
 """Seconds until a test gives up waiting: machines that run tests are slow."""
 
 
-def way_in(kubeconfig: Path, folder: Path) -> tuple[str, ssl.SSLContext]:
-    """URL of the API server, and whom to trust and be, by the certificates of a kubeconfig; they are unpacked in the folder."""
-    config = yaml.safe_load(kubeconfig.read_text())
-    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
-    for name in ("client-certificate-data", "client-key-data"):
-        (folder / name).write_bytes(base64.b64decode(user[name]))
-    context.load_cert_chain(folder / "client-certificate-data", folder / "client-key-data")
-    return cluster["server"], context
+class Way(NamedTuple):
+    """To an API server: where it is, whom to trust and be, and a token if it wants one."""
+
+    url: str
+    context: ssl.SSLContext
+    token: str
+
+
+def way_in(kubeconfig: Path, folder: Path) -> Way:
+    """By the current context of a kubeconfig, as the operator itself goes; certificates are unpacked in the folder."""
+    found = Configuration()
+    load_kube_config(
+        str(kubeconfig), client_configuration=found, persist_config=False, temp_file_path=str(folder.absolute())
+    )
+    context = ssl.create_default_context(cafile=found.ssl_ca_cert)
+    if not found.verify_ssl:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if found.cert_file:
+        context.load_cert_chain(found.cert_file, found.key_file)
+    bearer = found.get_api_key_with_prefix("BearerToken") or ""
+    return Way(found.host, context, bearer.removeprefix("Bearer "))
 
 
 class Api:
@@ -65,9 +77,9 @@ class Api:
 
     @classmethod
     def of(cls, kubeconfig: Path, folder: Path) -> Api:
-        """By the certificates of a kubeconfig."""
-        url, context = way_in(kubeconfig, folder)
-        return cls(url, verify=context)
+        """By a kubeconfig."""
+        way = way_in(kubeconfig, folder)
+        return cls(way.url, way.token, way.context)
 
     def send(self, method: str, path: str, **more: Any) -> httpx.Response:
         """A request; a server that is busy is asked again."""
@@ -122,10 +134,16 @@ def until(
 
 
 class Kubelet:
-    """Writes the end of every pod of a Job: `ends` maps a pod to exit code 0, another, or none to have it run on."""
+    """Writes the end of every pod of a Job: `ends` maps a pod to exit code 0, another, or none to have it run on.
 
-    def __init__(self, api: Api) -> None:
+    Of campaigns in the namespaces that are named only: those of another operator in the same cluster have a kubelet.
+    """
+
+    def __init__(self, api: Api, *spaces: str) -> None:
         self.api = api
+        self._selector = (
+            f"{labels.MANAGED_BY}={labels.FIELD_MANAGER},{labels.CAMPAIGN_NAMESPACE} in ({','.join(spaces)})"
+        )
         self.ends: Callable[[dict], int | None] = lambda pod: 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -141,7 +159,7 @@ class Kubelet:
     def _run(self) -> None:
         while not self._stop.wait(0.15):
             with contextlib.suppress(httpx.HTTPError):
-                for pod in self.api.list("Pod", selector="app.kubernetes.io/managed-by=aar-operator"):
+                for pod in self.api.list("Pod", selector=self._selector):
                     self._look(pod)
 
     def _look(self, pod: dict) -> None:
