@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from itertools import zip_longest
 
 import pytest
@@ -32,3 +33,22 @@ FIRST = {name: at for at, name in enumerate((*LONGEST, *IN_TURN))}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The order in which workers take the files."""
     items.sort(key=lambda item: FIRST.get(item.path.stem, len(FIRST)))
+
+
+NAMED = 6
+"""Tests of one reason that the last line names; more are counted."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line of what was not tried and why, which a row of letters does not tell."""
+    skipped = defaultdict(list)
+    for report in terminalreporter.stats.get("skipped", []):
+        if isinstance(report.longrepr, tuple):  # of an expected failure it is none
+            skipped[report.longrepr[2].removeprefix("Skipped: ")].append(report.nodeid.rpartition("::")[2])
+    if skipped:
+        told = [f"{_names(tests)}: {reason}" for reason, tests in skipped.items()]
+        terminalreporter.write_line(f"Not tried: {'; '.join(told)}")
+
+
+def _names(tests: list[str]) -> str:
+    return ", ".join(tests) if len(tests) <= NAMED else f"{len(tests)} tests"
