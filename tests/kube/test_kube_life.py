@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -91,7 +93,8 @@ def test_two_operators_and_the_leader_is_killed(
     plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, environment: dict[str, str], folder: Path, space: str
 ) -> None:
     kubelet.ends = researchers_run
-    holder = lambda: (api.get("Lease", f"{space}-op", "aar-operator") or {}).get("spec", {}).get("holderIdentity")  # noqa: E731
+    lease = lambda: (api.get("Lease", f"{space}-op", "aar-operator") or {}).get("spec", {})  # noqa: E731
+    holder = lambda: lease().get("holderIdentity")  # noqa: E731
     first = world.operator(plane.kubeconfig, folder / "a", environment | {"AAR_OPERATOR_IDENTITY": "a"})
     second = world.operator(plane.kubeconfig, folder / "b", environment | {"AAR_OPERATOR_IDENTITY": "b"})
     with first as a, second as b:
@@ -105,16 +108,42 @@ def test_two_operators_and_the_leader_is_killed(
         until("the other has seen the campaign", lambda: metric(other, "aar_watch_events_total", kind="Job"))
         told = [metric(one, "aar_campaigns", namespace=space) for one in (leader, other)]
         assert told == [1.0, 0.0], "the sum over both is the number that there is"
-        killed = time.monotonic()
         leader.stop(signal.SIGKILL)
         hub.ask_for("c-2", ASKED)
-        until("the other leads", lambda: holder() == ("b" if leader is a else "a"))
-        print(f"took over after {time.monotonic() - killed:.1f} s")
+        seconds, slowest = taken_over(lease)
+        print(f"took over {seconds:.1f} s after the last renewal; a request took up to {slowest:.2f} s")
+        assert holder() == ("b" if leader is a else "a")
+        assert seconds <= TAKEOVER_SECONDS + REQUESTS * slowest
         until("both are scored", lambda: [phase(one) for one in api.list("Experiment", space)] == ["Complete"] * 2)
         jobs = [one["metadata"]["name"] for one in api.list("Job", part(found, "r0")) if "-" in one["metadata"]["name"]]
         assert sorted(jobs) == ["c-1-1", "c-2-1"]
         assert other.stop() == 0
         assert not holder(), "a clean stop gives the Lease back"
+
+
+TAKEOVER_SECONDS = 15.0
+REQUESTS = 4
+"""That the other makes one after another: it sees the last renewal, sees that the Lease ran out, and takes it, each after a read."""
+
+
+def taken_over(lease: Callable[[], dict]) -> tuple[float, float]:
+    """Seconds from a killed leader's last renewal to its successor, by what both wrote, so that nothing of the test's own waiting is
+    in it; and the slowest of the requests meanwhile, which on a busy machine is the successor's too."""
+    last, slowest = lease(), 0.0
+
+    def another() -> dict | None:
+        nonlocal last, slowest
+        asked = time.monotonic()
+        seen = lease()
+        slowest = max(slowest, time.monotonic() - asked)
+        if seen["holderIdentity"] != last["holderIdentity"]:
+            return seen
+        last = seen
+        return None
+
+    seen = until("another leads", another)
+    renewed, acquired = (datetime.fromisoformat(at) for at in (last["renewTime"], seen["acquireTime"]))
+    return (acquired - renewed).total_seconds(), slowest
 
 
 @pytest.mark.parametrize(
@@ -141,7 +170,9 @@ def test_server_that_dies_under_the_watches(
     assert {name: len(set(uids)) for name, uids in hub.admitted.items()} == {"c-1": 1, "c-2": 1}
     jobs = [one["metadata"]["name"] for one in api.list("Job", part(found, "r0")) if "-" in one["metadata"]["name"]]
     assert sorted(jobs) == ["c-1-1", "c-2-1"]
-    assert serving.log.read_text().count(" leads.") == (2 if seconds else 1)
+    # A real one takes 4 s to 6 s to begin, where processors are busy: as long as a Lease may go without renewal.
+    leads = (2,) if seconds else (1, 2) if plane.real else (1,)
+    assert serving.log.read_text().count(" leads.") in leads
     assert serving.stop() == 0
 
 
