@@ -36,17 +36,25 @@ class Faults:
     """Raises instead of sending."""
     writes_left: int | None = None
     """Writes after which the process is killed: the last is carried out, but its answer is lost."""
+    before_the_next: bool = False
+    """It is killed only when it is about to write again: after whatever it asked the hub and the API server meanwhile."""
     sent: list[tuple[str, str]] = field(default_factory=list)
     about: list[tuple[str, str, str]] = field(default_factory=list)
     """The same with the name of the object."""
     made: Counter[str] = field(default_factory=Counter)
     """Collection/name -> times that the server made it."""
 
+    def over(self) -> bool:
+        """Whether a life has made its writes."""
+        return self.writes_left is not None and self.writes_left <= 0
+
 
 class FaultyClient(Client):
     faults = Faults()
 
     async def send(self, method, path, body=None, content="application/json", query=None):
+        if method != "GET" and self.faults.over():
+            raise Killed
         self.faults.before(method, path)
         got = await super().send(method, path, body, content, query)
         if method == "GET":
@@ -57,8 +65,8 @@ class FaultyClient(Client):
             self.faults.made[f"{path}/{got['metadata']['name']}"] += 1
         if self.faults.writes_left is not None:
             self.faults.writes_left -= 1
-            if self.faults.writes_left <= 0:
-                raise Killed
+        if self.faults.over() and not self.faults.before_the_next:
+            raise Killed
         return got
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
+from aar_api import labels
 from aar_operator.cluster import Conflict, Expired
 from kube import world
 from kube.hubdouble import Hubs, OneHub
@@ -15,8 +17,12 @@ from kube.world import Api, Kubelet, part, phase
 ASKED = {"campaignRef": "c", "method": {"builtin": "hard-labels"}, "submittedBy": {"researcher": "r0", "key": "1"}}
 
 
+def job_name(pod: dict) -> str:
+    return str(pod["metadata"]["labels"]["batch.kubernetes.io/job-name"])
+
+
 def researchers_run(pod: dict) -> int | None:
-    return None if pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] == "researcher" else 0
+    return None if job_name(pod) == "researcher" else 0
 
 
 def begin(api: Api, hubs: Hubs, space: str) -> tuple[dict, OneHub]:
@@ -42,19 +48,60 @@ def check(found: dict, hub: OneHub, faults: Faults) -> None:
         assert len(set(hub.admitted[name])) == 1
 
 
-def test_killed_after_every_write(plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str) -> None:
-    kubelet.ends = researchers_run
+Stage = tuple[Callable[[], object], Callable[[], bool], int]
+"""What a person does or what happens, what the operator has to come to, and in how many lives at most."""
+
+
+def whole_life(api: Api, kubelet: Kubelet, found: dict, hub: OneHub, space: str) -> dict[str, Stage]:
+    """A campaign from its arrival to its deletion; one of its experiments runs until it was suspended and went on."""
+    uid = found["metadata"]["uid"]
+    run = {"researcher", "c-2-1"}
+    kubelet.ends = lambda pod: None if job_name(pod) in run else 0
+    seen = lambda: api.get("ResearchCampaign", space, "c") or {}  # noqa: E731
+    jobs = lambda: [api.get("Job", part(found, "r0"), name) or {} for name in ("researcher", "c-2-1")]  # noqa: E731
+    see = lambda name: phase(api.get("Experiment", space, name))  # noqa: E731
+
+    def suspend(wanted: bool) -> Stage:
+        def done() -> bool:
+            stopped = [one.get("spec", {}).get("suspend", False) for one in jobs()]
+            return phase(seen()) == ("Suspended" if wanted else "Researching") and stopped == [wanted, wanted]
+
+        return lambda: api.patch("ResearchCampaign", space, "c", {"spec": {"suspend": wanted}}), done, 30
+
+    def nothing() -> bool:
+        left = api.list("Experiment", space) or api.list("Namespace", selector=f"{labels.CAMPAIGN_UID}={uid}")
+        return not left and seen() == {}
+
+    return {
+        "runs": (lambda: None, lambda: (see("c-1"), see("c-2")) == ("Complete", "Running"), 120),
+        "suspended": suspend(True),
+        "resumed": suspend(False),
+        "scored": (lambda: run.discard("c-2-1"), lambda: scored(api, space), 30),
+        "complete": (lambda: setattr(hub, "finished", ("r0",)), lambda: phase(seen()) == "Complete", 30),
+        "gone": (lambda: api.delete("ResearchCampaign", space, "c"), nothing, 60),
+    }
+
+
+@pytest.mark.parametrize("before_the_next", [False, True], ids=["after each", "before the next"])
+def test_killed_between_every_two_writes(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str, before_the_next: bool
+) -> None:
+    """A life is one write; it ends with that, or only when there is another to make and the hub may have been asked."""
     found, hub = begin(api, hubs, space)
-    faults = Faults()
+    faults = Faults(before_the_next=before_the_next)
     inside = Inside(plane.kubeconfig, space, hubs.url, faults)
-    lives = 0
-    while True:
-        faults.writes_left = 1
-        lives += 1
-        assert lives < 120, Counter(faults.sent).most_common(6)
-        if inside.live(lambda: scored(api, space)):
-            break
-    assert lives > 40, "every life ended at its first write"
+    lives = Counter[str]()
+    for name, (act, enough, most) in whole_life(api, kubelet, found, hub, space).items():
+        act()
+        over = False
+        while not over:
+            faults.writes_left = 1
+            lives[name] += 1
+            assert lives[name] < most, (lives, Counter(faults.sent).most_common(6))
+            over = inside.live(enough, 120)
+    print(lives)
+    assert lives["runs"] > 40, "every life ended at its first write"
+    assert all(count > 1 for count in lives.values()), lives
     check(found, hub, faults)
 
 
