@@ -125,7 +125,9 @@ def test_two_campaigns_of_one_name_in_two_namespaces(
         "deletionTimestamp" in found["metadata"]
         for found in api.list("Namespace", selector=f"{labels.CAMPAIGN_UID}={one['metadata']['uid']}")
     ]
-    assert Inside(plane.kubeconfig, other, hubs.url).live(lambda: any(ending(second)), 120)
+    # The double ends a namespace before anybody can see it on its way.
+    going = lambda: any(ending(second)) or len(ending(second)) < 4  # noqa: E731
+    assert Inside(plane.kubeconfig, other, hubs.url).live(going, 120)
     assert inside.live(lambda: researching(api, space), 60)
     assert len(ending(first)) == 4
     assert not any(ending(first))
