@@ -4,6 +4,7 @@ Each attempt returns what it got, in words; an attempt that fails raises. The li
 """
 
 import ctypes
+import errno
 import glob
 import json
 import os
@@ -15,6 +16,7 @@ import urllib.request
 SECONDS = 4.0
 QUESTION = b"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x0akubernetes\x07default\x03svc\x07cluster\x05local\x00\x00\x01\x00\x01"
 CLONE_NEWUSER = 0x10000000
+USER = 65532
 FOLDERS = ("/", "/etc", "/usr/local/bin", "/app", "/app/aar_lab", "/home", "/root", "/var/log", "/input")
 MARK = "ESCAPE "
 
@@ -79,8 +81,17 @@ def credential():
 
 
 def root():
-    """In a child, so that whoever tries stays who it was."""
-    return _in_child(lambda: os.setuid(0))
+    """In a child, so that whoever tries stays who it was. One that is root already first becomes a user whom a way up is left, a saved
+    user id: what it shows is that user's ascent."""
+
+    def climb():
+        if os.geteuid() == 0:
+            os.setresuid(USER, USER, 0)
+        os.setuid(0)
+        if os.geteuid() != 0:
+            raise PermissionError(errno.EPERM, "still a user")
+
+    return _in_child(climb)
 
 
 def user_namespace():

@@ -52,14 +52,19 @@ def listener(image: str, space: str, **more: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "listener", "namespace": space}, "spec": spec}
 
 
+ASK_ITSELF = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{PORT}/', timeout=5).read()"
+
+
 def address(world: World, space: str, pod: str) -> str:
-    status = until(f"{pod} runs", lambda: _running(world, space, pod), 300)
-    return str(status["podIP"])
+    """Once it answers: from inside, since that no one else gets an answer is what is to be shown."""
+    ask = ("-n", space, "exec", pod, "--", "python", "-c", ASK_ITSELF)
+    until(f"{pod} answers", lambda: _running(world, space, pod) and not world.run(*ask).returncode, 300)
+    return str(world.get("-n", space, "pod", pod)["status"]["podIP"])
 
 
-def _running(world: World, space: str, pod: str) -> dict[str, Any] | None:
+def _running(world: World, space: str, pod: str) -> bool:
     status: dict[str, Any] = world.get("-n", space, "pod", pod)["status"]
-    return status if status.get("phase") == "Running" else None
+    return status.get("phase") == "Running"
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +110,9 @@ def from_the_open(world: World, space: str, targets: dict[str, str]) -> dict[str
     return told(world.kubectl("-n", space, "logs", "open"))
 
 
+SHELL, RESEARCHER, PERSON = "a researcher's pod", "a researcher's method", "a person's method"
+
+
 @dataclass(frozen=True)
 class Inside:
     """What the attempts came to, from where, and as which Experiment."""
@@ -114,48 +122,69 @@ class Inside:
     experiment: str = ""
 
 
-def shell(world: World, space: str, campaign: Campaign, targets: dict[str, str]) -> Inside:
-    """As what an LLM researcher may run in its own pod."""
+@dataclass(frozen=True)
+class Begun:
+    """All attempts from sandboxes, begun as soon as there is research, which a fast cluster is through with soon."""
+
+    experiments: dict[str, str]
+    """From where -> its Experiment."""
+    shell: str
+    """What was printed in a researcher's pod."""
+
+
+@pytest.fixture(scope="module")
+def begun(world: World, space: str, campaign: Campaign, targets: dict[str, str]) -> Begun:
+    until("research began", lambda: researches(campaign), PATIENCE, campaign.about)
     part = campaign.part("r0")
+    until("a researcher runs", lambda: researches(campaign) and _runs(world, part), PATIENCE, campaign.about)
+    experiments = {
+        RESEARCHER: by_a_researcher(campaign, targets),
+        PERSON: by_a_person(world, space, campaign, targets),
+    }
+    return Begun(experiments, shell(world, part, targets))
+
+
+def researches(campaign: Campaign) -> bool:
+    phase = campaign.phase()
+    assert phase in ("", "Pending", "Preparing", "Researching"), f"too late to try anything: {campaign.about()}"
+    return phase == "Researching"
+
+
+def shell(world: World, part: str, targets: dict[str, str]) -> str:
+    """As what an LLM researcher may run in its own pod."""
     command = ["python", "-c", (HERE / "escape.py").read_text(), json.dumps(targets)]
-    return Inside(SHELL, told(world.kubectl("-n", part, "exec", "job/researcher", "--", *command)))
+    return world.kubectl("-n", part, "exec", "job/researcher", "--", *command)
 
 
-def from_a_researcher(world: World, space: str, campaign: Campaign, targets: dict[str, str]) -> Inside:
+def by_a_researcher(campaign: Campaign, targets: dict[str, str]) -> str:
     """As a method that a researcher submits to the hub, by its own token."""
     token = campaign.secret("r0", "researcher", "token")
-    with world.forwarded(campaign.part("hub"), "service/hub", 8080) as url:
+    with campaign.world.forwarded(campaign.part("hub"), "service/hub", 8080) as url:
         hub = Hub(url, token, threading.Event(), patience=60)
         source = (HERE / "escape.py").read_text()
         digest = hub.upload(SnapshotUpload(files={"method.py": source})).digest
         asked = Submission(key="escape", snapshot=digest, config={"targets": json.dumps(targets)})
         name = hub.submit(asked).name
         hub.close()
-    return Inside(RESEARCHER, _tried(world, space, campaign, name), name)
+    return name
 
 
-def from_a_person(world: World, space: str, campaign: Campaign, targets: dict[str, str]) -> Inside:
+def by_a_person(world: World, space: str, campaign: Campaign, targets: dict[str, str]) -> str:
     """As the method of an Experiment that a person applied."""
     method = {"inline": (HERE / "escape.py").read_text(), "config": {"targets": json.dumps(targets), "by": "a person"}}
     resources = campaign.get()["spec"]["experiments"]["resources"]
     spec = {"campaignRef": campaign.name, "seeds": 1, "method": method, "resources": resources}
     about = {"apiVersion": "aar.dev/v1alpha1", "kind": "Experiment"}
     world.apply({**about, "metadata": {"name": "escape", "namespace": space}, "spec": spec})
-    return Inside(PERSON, _tried(world, space, campaign, "escape"), "escape")
+    return "escape"
 
 
-SHELL, RESEARCHER, PERSON = "a researcher's pod", "a researcher's method", "a person's method"
-INSIDES = {SHELL: shell, RESEARCHER: from_a_researcher, PERSON: from_a_person}
-
-
-@pytest.fixture(scope="module", params=INSIDES)
-def inside(
-    request: pytest.FixtureRequest, world: World, space: str, campaign: Campaign, targets: dict[str, str]
-) -> Inside:
-    until("research began", lambda: campaign.phase() == "Researching", PATIENCE, campaign.about)
-    until("a researcher runs", lambda: _runs(world, campaign.part("r0")), PATIENCE, campaign.about)
+@pytest.fixture(scope="module", params=[SHELL, RESEARCHER, PERSON])
+def inside(request: pytest.FixtureRequest, world: World, space: str, campaign: Campaign, begun: Begun) -> Inside:
+    name = begun.experiments.get(request.param, "")
+    log = tried(world, space, campaign, name) if name else begun.shell
     print(f"\nfrom {request.param}:")
-    return INSIDES[request.param](world, space, campaign, targets)
+    return Inside(request.param, told(log), name)
 
 
 def _runs(world: World, part: str) -> bool:
@@ -163,15 +192,17 @@ def _runs(world: World, part: str) -> bool:
     return any(one["status"].get("phase") == "Running" for one in pods)
 
 
-def _tried(world: World, space: str, campaign: Campaign, name: str) -> dict[str, dict[str, Any]]:
-    return told(
-        until(f"the method of {name} ran", lambda: _log(world, space, campaign, name), PATIENCE, campaign.about)
-    )
+def tried(world: World, space: str, campaign: Campaign, name: str) -> str:
+    """What a method printed."""
+    log = until(f"the method of {name} ran", lambda: _log(world, space, campaign, name), PATIENCE, campaign.about)
+    return str(log)
 
 
 def _log(world: World, space: str, campaign: Campaign, name: str) -> str:
     experiment = world.get("-n", space, "experiments", "--field-selector", f"metadata.name={name}")["items"]
-    if not experiment or experiment[0].get("status", {}).get("phase") not in ("Complete", "Failed"):
+    phase = experiment[0].get("status", {}).get("phase") if experiment else ""
+    assert phase != "Cancelled", f"research ended before this ran: {experiment}"
+    if phase not in ("Complete", "Failed"):
         return ""
     for part in campaign.spaces():
         pods = world.get("-n", part, "pods", "-l", f"aar.dev/experiment={name}")["items"]

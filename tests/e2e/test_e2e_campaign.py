@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import httpx
@@ -38,11 +39,27 @@ def test_it_completes_with_a_pgr(world: World, campaign: Campaign) -> None:
     assert 0 < Decimal(status["spend"]["totalUSD"]) <= Decimal("2.00")
     assert status["spend"]["reservedUSD"] == "0.00"
     experiments = campaign.experiments()
-    ended = {one["spec"].get("purpose", "Exploration"): one["status"]["phase"] for one in experiments}
-    assert {"Baseline", "Exploration", "Replication"} <= set(ended)
+    ended = {one["metadata"]["name"]: one["status"]["phase"] for one in experiments}
     assert set(ended.values()) == {"Complete"}, ended
-    world.kubectl("-n", campaign.space, "wait", "--for=condition=Complete", f"rcamp/{campaign.name}", "--timeout=5s")
-    print(world.kubectl("-n", campaign.space, "get", "rcamp,rexp"))
+    purposes = {one["spec"].get("purpose", "Exploration") for one in experiments}
+    assert {"Baseline", "Exploration", "Replication"} <= purposes
+
+
+def test_kubectl_tells_what_became_of_it(world: World, campaign: Campaign) -> None:
+    """As a person looks who knows only the kinds: what this prints stands in docs/e2e.md."""
+    inside = ("-n", campaign.space)
+    world.kubectl(*inside, "wait", "--for=condition=Complete", f"rcamp/{campaign.name}", "--timeout=5s")
+    listed = world.kubectl(*inside, "get", "rcamp,rexp")
+    described = world.kubectl(*inside, "describe", "rcamp", campaign.name)
+    explained = world.kubectl("explain", "rcamp.spec.budget")
+    for printed in (listed, described, explained):
+        print(f"\n{printed}")
+    best = campaign.get()["status"]["best"]
+    assert best["pgr"] in listed
+    assert all(f"/{one['metadata']['name']} " in listed for one in campaign.experiments())
+    assert {"Accepted", "NetworkIsolated", "Complete"} <= set(re.findall(r"Type: +(\w+)", described))
+    assert {"Preparing", "Researching", "Verifying"} <= set(re.findall(r"Normal +(\w+)", described)), "its events"
+    assert {"limitUSD", "llmLimitUSD", "onExceeded"} <= set(explained.split())
 
 
 def test_nothing_is_left_after_its_deletion(world: World, campaign: Campaign) -> None:

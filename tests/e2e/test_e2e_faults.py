@@ -29,10 +29,11 @@ OUTAGES = {
 
 @pytest.fixture(scope="module")
 def tried(world: World, space: str) -> Iterator[Campaign]:
-    """A campaign of its own: the small one, with enough to do for all that happens to it."""
+    """A campaign of its own: the small one, with enough to do for all that happens to it, also where experiments take seconds."""
     manifest = yaml.safe_load((HERE / "campaign.yaml").read_text())
     manifest["metadata"]["name"] = "faults"
-    manifest["spec"]["experiments"]["maxCount"] = 12
+    manifest["spec"]["experiments"]["maxCount"] = 30
+    manifest["spec"]["activeDeadlineSeconds"] = 3000
     with applied(world, space, manifest) as one:
         until("it prepares", lambda: _done(one) > 0, PATIENCE, one.about)
         yield one
@@ -111,10 +112,31 @@ def _evict(world: World, namespace: str, pod: str) -> None:
     world.kubectl("create", "--raw", path, "-f", "-", given=json.dumps(about))
 
 
+SLEEPER = "sleeper"
+SLEEPS = """import time
+
+import numpy as np
+
+
+def train(lab):
+    time.sleep(45)
+    return np.full(len(lab.test), float(np.mean(lab.weak)))
+"""
+"""Long enough to be seen and evicted while it trains, and twice that is within its deadline of 300 s."""
+
+
 def test_experiment_is_evicted(world: World, tried: Campaign) -> None:
     """A seed begins anew in another pod of the same Job, which says that one went before it: so both are paid for, whoever looked."""
-    before = _done(tried)
-    namespace, pod, name = until("a method trains", lambda: _training(world, tried), PATIENCE, tried.about)
+    before, name = _done(tried), SLEEPER
+    resources = tried.get()["spec"]["experiments"]["resources"]
+    spec = {"campaignRef": tried.name, "seeds": 1, "method": {"inline": SLEEPS}, "resources": resources}
+    about = {
+        "apiVersion": "aar.dev/v1alpha1",
+        "kind": "Experiment",
+        "metadata": {"name": name, "namespace": tried.space},
+    }
+    world.apply(about | {"spec": spec})
+    namespace, pod = until("it trains", lambda: _training(world, tried, name), PATIENCE, tried.about)
     _evict(world, namespace, pod)
     ended = until("it is scored", lambda: _scored(tried, name), PATIENCE, tried.about)
     assert ended["status"]["attempts"] == 1
@@ -124,18 +146,21 @@ def test_experiment_is_evicted(world: World, tried: Campaign) -> None:
     goes_on(tried, before)
 
 
-def _training(world: World, campaign: Campaign) -> tuple[str, str, str] | None:
+def _training(world: World, campaign: Campaign, name: str) -> tuple[str, str] | None:
+    _scored(campaign, name)  # one that was refused or failed will never train
     for part in campaign.spaces():
-        for pod in world.get("-n", part, "pods", "-l", "aar.dev/experiment")["items"]:
+        for pod in world.get("-n", part, "pods", "-l", f"aar.dev/experiment={name}")["items"]:
             steps = pod["status"].get("initContainerStatuses", [])
             if any(one["name"] == "train" and "running" in one["state"] for one in steps):
-                return part, pod["metadata"]["name"], pod["metadata"]["labels"]["aar.dev/experiment"]
+                return part, pod["metadata"]["name"]
     return None
 
 
 def _scored(campaign: Campaign, name: str) -> dict[str, Any] | None:
     found = next(one for one in campaign.experiments() if one["metadata"]["name"] == name)
-    return found if found["status"]["phase"] == "Complete" else None
+    phase = found.get("status", {}).get("phase")
+    assert phase not in ("Failed", "Cancelled"), found["status"]
+    return found if phase == "Complete" else None
 
 
 def test_hub_is_killed(world: World, tried: Campaign) -> None:
