@@ -152,7 +152,8 @@ def _reserve(
             f"The experiment's GPUs may cost {money.format_usd(gpu)} USD, but of budget.gpuLimitUSD, {campaign.spec.budget.gpu_limit_usd} USD, only "
             f"{money.format_usd(max(0, balance.gpu.free + gpu_drawn))} are free: raise it, or lower seeds or activeDeadlineSeconds.",
         )
-    verdict = balance.decide(amount - drawn)
+    # What verification holds in full is there, even if calls under way have cost more than was left beside it.
+    verdict = balance.decide(amount - drawn) if amount > drawn else "yes"
     if verdict == "wait":
         return _wait(tx, exp, f"{money.format_usd(amount)} USD have to be free; running experiments hold them.")
     if verdict == "yes" and for_gpus == "wait":

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
+from aar_api import names
 from aar_hub import arrays, records, scorer
 from aar_hub.domain import duplicates, ladder
 from aar_hub.scorer import Yardstick
-from hub.hubworld import METHOD, World, answers, npz, spec
+from aar_hub.store import tables
+from hub.hubworld import METHOD, REVIEWS, World, answers, npz, spec
 
 # Label exfiltration: change predictions a little, and read from the score which change was right
 
@@ -173,6 +176,30 @@ def test_standing_in_for_a_verification_run(world: World, monkeypatch: pytest.Mo
     taken = one.submit(key="b")
     assert (taken.status_code, taken.json()["reason"]) == (422, "Duplicate")
     assert taken.json()["message"] == f"The key 'b' leads to the name {first}, which is taken: use another key."
+
+
+@pytest.mark.parametrize("state", ["failed", "scored"])
+def test_standing_in_for_a_baseline(world: World, state: str) -> None:
+    """Names of baselines follow from public words: had a key been found that gives a smoke run such a name, the unseen task would be
+    given up with that run, or wait for ever for an output that is not coming.
+    """
+    assert world.open(spec(evaluation={"transferTasks": [REVIEWS], "controls": False})).status_code == 204
+    one = world.researcher()
+    one.explore(0.85)
+    name = one.submit(smoke=True, config={"x": 1}).json()["name"]
+    world.events()
+    world.admit(name)
+    world.settle(name, 2)
+    with world.hub.db.write() as tx:
+        (task,) = (row for row in records.all_tasks(tx) if not row.main)
+        guessed = names.experiment("camp", "baseline", "features", task.key)
+        exps = tables.experiments
+        tx.execute(sa.update(exps).where(exps.c.name == name).values(name=guessed, state=state))
+    world.stage("verifying")
+    done = world.verify(lambda wanted: 0.65 if "builtin" in wanted["method"] else 0.85)
+    assert {one["purpose"] for one in done} == {"Replication", "Baseline", "Transfer"}
+    assert world.report().get("notRun", []) == []
+    assert guessed not in {one["name"] for one in done}
 
 
 # Numbers that nobody computed

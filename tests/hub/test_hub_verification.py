@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from aar_api import money
-from aar_hub import records, verification, views
+from aar_hub import purse, records, verification, views
 from hub.hubworld import OPERATOR, REVIEWS, World, answers, spec, untar
 
 LEVELS = {"good": 0.85, "lucky": 0.62, "plain": 0.65}
@@ -286,6 +286,17 @@ def test_nothing_to_verify(world: World, evaluation: dict[str, Any]) -> None:
     world.stage("verifying")
     assert world.verify(level) == []
     assert world.summary()["spend"]["reservedUSD"] == "0.00"
+
+
+def test_an_overdraft_leaves_verification_what_it_holds(world: World) -> None:
+    """A call whose end was not seen may cost more than was free beside what verification holds: that is held all the same."""
+    world.researcher().explore(0.85, config={"name": "good"})
+    with world.hub.db.write() as tx:
+        purse.write(tx, "lost", "settle", purse.LLM, purse.balance(tx, records.campaign(tx)).free + 1)
+    world.stage("verifying")
+    done = world.verify(level)
+    assert {one["purpose"] for one in done} == {"Replication", "Control"}
+    assert world.summary()["best"]["confirmed"]
 
 
 def test_research_under_way_is_waited_for(world: World) -> None:
