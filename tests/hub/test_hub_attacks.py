@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from aar_api import names
 from aar_hub import arrays, records, scorer
-from aar_hub.domain import duplicates, ladder
+from aar_hub.domain import audits, duplicates, ladder
 from aar_hub.scorer import Yardstick
 from aar_hub.store import tables
 from hub.hubworld import METHOD, REVIEWS, World, answers, npz, spec
@@ -297,3 +297,30 @@ def test_a_score_that_is_too_good_is_suspect_without_being_told_how_good(world: 
     )  # some draws of the halves leave so small a gap that it is less
     suspect = ("Suspect", "above-ceiling: its PGR exceeds 1.25") if exact > 1.25 else ("Clean", "")
     assert (view["audit"], view["auditMessage"]) == suspect
+
+
+# Code that is made to break what reads it
+
+
+def test_a_snapshot_that_is_too_deep_for_an_audit_is_suspect() -> None:
+    """How deep an expression may be depends on how deep the parser is called: what passed at the upload broke each settlement, for ever."""
+    nested = METHOD + "x = " + "-" * 100_000 + "1\n"
+    some = np.array([[0.2, 0.8]])
+    (finding,) = audits.run(audits.Evidence(files={"method.py": nested}, predictions=some, ceiling=some, pgr=0.5))
+    assert finding.startswith("forbidden-imports: it could not be judged (")
+
+
+def test_the_deepest_snapshot_that_the_hub_takes_is_settled(world: World) -> None:
+    one = world.researcher()
+
+    def taken(depth: int) -> str | None:
+        answer = one.post("/v1/snapshots", {"files": {"method.py": METHOD + "x = " + "-" * depth + "1\n"}})
+        return str(answer.json()["digest"]) if answer.is_success else None
+
+    fits, breaks = 1, 100_000
+    while breaks - fits > 1:
+        middle = (fits + breaks) // 2
+        fits, breaks = (middle, breaks) if taken(middle) else (fits, middle)
+    view = one.explore(snapshot=taken(fits))
+    assert view["state"] == "scored"
+    assert view["audit"] in ("Clean", "Suspect")

@@ -6,7 +6,7 @@ Law: a check reads and judges; what follows from a finding is decided elsewhere,
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,5 +30,15 @@ class Evidence:
 def run(evidence: Evidence) -> list[str]:
     """Findings of every check, by name of the check."""
     package = sys.modules[__name__]
-    found = ((name, plugins.load(package, name, "audit").check(evidence)) for name in plugins.names(package))
+    found = ((name, _checked(plugins.load(package, name, "audit").check, evidence)) for name in plugins.names(package))
     return [f"{name}: {text}" for name, text in found if text]
+
+
+def _checked(check: Callable[[Evidence], str], evidence: Evidence) -> str:
+    """A check's finding; that it broke is one too."""
+    try:
+        return check(evidence)
+    except (
+        Exception
+    ) as error:  # code of a stranger's broke it: what raised would have the settlement fail, and be tried for ever
+        return f"it could not be judged ({type(error).__name__}), which a person should look into"
