@@ -97,7 +97,7 @@ class BundleInfo(Model):
 class Assignment(Model):
     """What one index of a Job has to do."""
 
-    experiment: str
+    experiment: str = Field(description="A word for the experiment that tells nothing of what it is for; not its name.")
     index: int
     seed: int
     role: Literal["method", "features", "teacher", "ceiling"] = "method"

@@ -7,18 +7,14 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from aar_api import money
-from aar_api.experiment import Control
 from aar_api.wire import BaselineRow, Report, ReportRow
 
 from aar_hub import progress, records, scorer
 from aar_hub.hub import Hub
 from aar_hub.records import Campaign, Exp
 from aar_hub.store import tables
+from aar_hub.verification import CONTROLS
 
-CONTROLS: dict[Control, str] = {
-    "PermutedWeakLabels": "weak labels permuted",
-    "NoWeakLabels": "no weak labels",
-}
 Verdict = Literal["confirmed", "not confirmed", "exploration", "control", "baseline"]
 
 
@@ -80,8 +76,6 @@ def _method(exp: Exp) -> str:
 def _row(tx: sa.Connection, campaign: Campaign, exp: Exp) -> ReportRow:
     row = records.score(tx, exp.name)
     assert row is not None, "only scored experiments are rows"
-    spoilt = campaign.verdicts.get("spoiled", {}).get(exp.replicates) if exp.purpose == "Replication" else None
-    doubt = f"not told apart from its run with {CONTROLS[spoilt]}" if spoilt else ""
     return ReportRow(
         method=_method(exp),
         config=exp.config,
@@ -96,8 +90,16 @@ def _row(tx: sa.Connection, campaign: Campaign, exp: Exp) -> ReportRow:
         experiment=exp.name,
         researcher=exp.researcher,
         reported_pgr=campaign.verification.get("reported", {}).get(exp.replicates),
-        note="; ".join(filter(None, (CONTROLS.get(exp.control, ""), doubt, exp.audit_message))),
+        note="; ".join(filter(None, (CONTROLS.get(exp.control, ""), doubt(campaign, exp), exp.audit_message))),
     )
+
+
+def doubt(campaign: Campaign, exp: Exp) -> str:
+    """Why a winner's run confirms nothing, beyond its figure; "" if there is no such reason."""
+    if exp.purpose not in ("Replication", "Transfer") or exp.replicates is None:
+        return ""
+    verdicts = _verdicts(campaign, exp)
+    return str(verdicts.get("spoiled", {}).get(exp.replicates) or verdicts.get("unjudged", ""))
 
 
 def _verdict(campaign: Campaign, exp: Exp) -> Verdict:
@@ -107,11 +109,14 @@ def _verdict(campaign: Campaign, exp: Exp) -> Verdict:
         return "exploration"
     if exp.replicates is None:
         return "baseline"
-    verdicts = campaign.verdicts
-    if exp.purpose == "Transfer":
-        verdicts = verdicts.get("transfer", {}).get(exp.task, {})
-    confirmed = verdicts.get("confirmed") or []
+    confirmed = _verdicts(campaign, exp).get("confirmed") or []
     return "confirmed" if exp.replicates in confirmed else "not confirmed"
+
+
+def _verdicts(campaign: Campaign, exp: Exp) -> dict[str, Any]:
+    """Those of the task that a run is on."""
+    verdicts = campaign.verdicts
+    return verdicts.get("transfer", {}).get(exp.task, {}) if exp.purpose == "Transfer" else verdicts
 
 
 def _timeline(tx: sa.Connection, explored: list[Exp]) -> list[dict[str, Any]]:

@@ -1,12 +1,14 @@
 """After research: the best configurations again on fresh seeds and the private half, beside vanilla; then controls and other tasks.
 
 A plan in the campaign's row says how far it is: `selected` (experiments by name), `reported` (of each, the mean PGR that it was selected
-for), `vanilla` (the replication of the plain method), `p` and `confirmed`, and `transfer` (the last two by task). Each step is taken in one transaction and only once, so a kill between two changes nothing.
+for), `vanilla` (the replication of the plain method), `p`, `confirmed` and `unjudged` (why there is no verdict), `spoiled` (winners that a
+control took back, with the reason), and `transfer` (verdicts by task). Each step is taken in one transaction and only once, so a kill between
+two changes nothing.
 """
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 import sqlalchemy as sa
 from aar_api import names
@@ -22,6 +24,10 @@ from aar_hub.store import tables
 PART = "verify"
 VANILLA = "hard-labels"
 """The plain method that winners have to beat: training on the weak labels as they are."""
+CONTROLS: dict[Control, str] = {
+    "PermutedWeakLabels": "weak labels permuted",
+    "NoWeakLabels": "no weak labels",
+}
 EXPS = tables.experiments.c
 
 
@@ -35,15 +41,16 @@ def advance(tx: sa.Connection, hub: Hub, campaign: Campaign) -> None:
             return
         plan |= _select(tx, hub, campaign)
     if "confirmed" not in plan:
-        if _unsettled(tx):
+        main = records.all_tasks(tx)[0]
+        if _unsettled(tx) or (plan["vanilla"] is not None and _retried(tx, hub, campaign, None, main, "replication")):
             records.change_campaign(tx, verification=plan)
             return
-        plan |= judge(tx, hub, plan["selected"], records.all_tasks(tx)[0], "replication")
+        plan |= judge(tx, hub, plan["selected"], main, "replication")
         if campaign.spec.evaluation.controls:
             _request_controls(tx, hub, campaign, plan["confirmed"])
     finished = _transfer(tx, hub, campaign, plan["confirmed"]) if plan["confirmed"] else True
     records.change_campaign(tx, verification=plan)
-    if finished and not _unsettled(tx):
+    if finished and not _unsettled(tx) and not _any_retried(tx, hub, campaign, plan["confirmed"]):
         ready = [row for row in _transfer_tasks(tx, campaign) if row.ready]
         if campaign.spec.evaluation.controls:
             plan["spoiled"] = spoiled(tx, hub, campaign, plan["confirmed"])
@@ -81,12 +88,13 @@ def _select(tx: sa.Connection, hub: Hub, campaign: Campaign) -> dict[str, Any]:
     return plan
 
 
-def run_name(hub: Hub, campaign: str, kind: str, task: str, original: str) -> str:
-    """Name of the run of that kind of an experiment, or of vanilla.
+def run_name(hub: Hub, campaign: str, kind: str, task: str, original: str, again: bool = False) -> str:
+    """Name of the run of that kind of an experiment, or of vanilla; or of the one that took its place.
 
     A secret is in it: else a researcher could look for a key that gives a submission this name (32 bits), and have it stand in for the run.
     """
-    return names.experiment(campaign, kind, task, original, hub.keys.derive("names").hex())
+    more = ("again",) if again else ()
+    return names.experiment(campaign, kind, task, original, hub.keys.derive("names").hex(), *more)
 
 
 def _again(
@@ -97,10 +105,11 @@ def _again(
     task: TaskRow,
     kind: str,
     control: Control | None = None,
+    again: bool = False,
 ) -> str:
     """Ask for a method once more, on weak labels and seeds of verification's own; vanilla if no experiment is given."""
     original = VANILLA if exp is None else exp.name
-    name = run_name(hub, campaign.name, kind if control is None else control, task.key, original)
+    name = run_name(hub, campaign.name, kind if control is None else control, task.key, original, again)
     method = (
         Method(builtin=VANILLA)
         if exp is None
@@ -125,29 +134,72 @@ def _again(
 def judge(tx: sa.Connection, hub: Hub, selected: list[str], task: TaskRow, kind: str) -> dict[str, Any]:
     """Which of the selected beat vanilla on the private half of a task, corrected for how many were tried (Holm).
 
-    Without a vanilla run (its method is gone, or it failed) a winner has to beat the floor instead.
+    Without a vanilla run nothing is confirmed: the floor is a lower bar, and whoever stops the run would choose it.
     """
     campaign = records.campaign(tx)
     stick = scorer.yardstick(hub, task)
-    vanilla = _scored(tx, run_name(hub, campaign.name, kind, task.key, VANILLA))
+    vanilla = _latest(tx, hub, campaign, kind, task, VANILLA)
+    if selected and not _is_scored(vanilla):
+        return {"p": {}, "confirmed": [], "unjudged": f"vanilla, which it has to beat, {_end(vanilla)}"}
     tails: dict[str, float] = {}
     for name in selected:
-        run = _scored(tx, run_name(hub, campaign.name, kind, task.key, name))
-        if run is None:
-            continue
-        found = scorer.predictions(tx, hub, run)
-        if vanilla is None:
-            lead = stick.pgr(found, "Private")
-        else:
-            lead = stick.lead(found, scorer.predictions(tx, hub, vanilla), "Private")
-        tails[name] = selection.p_value(lead.value, lead.stderr)
+        run = _latest(tx, hub, campaign, kind, task, name)
+        if _is_scored(run) and _is_scored(vanilla):
+            lead = stick.lead(scorer.predictions(tx, hub, run), scorer.predictions(tx, hub, vanilla), "Private")
+            tails[name] = selection.p_value(lead.value, lead.stderr)
     rejected = selection.holm(tails)
     return {"p": tails, "confirmed": [name for name in selected if name in rejected]}
 
 
-def _scored(tx: sa.Connection, name: str) -> Exp | None:
-    found = records.find_experiment(tx, name)
-    return found if found is not None and found.state == "scored" else None
+def _latest(tx: sa.Connection, hub: Hub, campaign: Campaign, kind: str, task: TaskRow, original: str) -> Exp | None:
+    """The run of that kind that counts: the second, where there is one."""
+    named = (run_name(hub, campaign.name, kind, task.key, original, again) for again in (True, False))
+    return next((exp for exp in (records.find_experiment(tx, name) for name in named) if exp is not None), None)
+
+
+def _is_scored(exp: Exp | None) -> TypeGuard[Exp]:
+    return exp is not None and exp.state == "scored"
+
+
+def _end(exp: Exp | None) -> str:
+    """How a run ended that has no score, for a sentence; what a method said about it stays on the run's own page."""
+    return "was not run" if exp is None else f"has no result: {exp.state}, {exp.reason}"
+
+
+def _retried(
+    tx: sa.Connection,
+    hub: Hub,
+    campaign: Campaign,
+    exp: Exp | None,
+    task: TaskRow,
+    kind: str,
+    control: Control | None = None,
+) -> bool:
+    """Whether a run had to be asked for once more, and now has been: one that a person or the cluster ended, and vanilla's in any case.
+
+    A method that failed is not run again: that would be a second draw of seeds.
+    """
+    sort, original = kind if control is None else control, VANILLA if exp is None else exp.name
+    first = records.find_experiment(tx, run_name(hub, campaign.name, sort, task.key, original))
+    if first is None or first.state not in ("failed", "refused", "cancelled"):
+        return False
+    if records.find_experiment(tx, run_name(hub, campaign.name, sort, task.key, original, again=True)) is not None:
+        return False
+    if exp is not None and first.state == "failed" and first.reason != "JobFailed":
+        return False
+    _again(tx, hub, campaign, exp, task, kind, control, again=True)
+    return True
+
+
+def _any_retried(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed: list[str]) -> bool:
+    """Controls, and vanilla on the transfer tasks: all that had to be asked for once more."""
+    main, asked = records.all_tasks(tx)[0], []
+    if campaign.spec.evaluation.controls:
+        for name in confirmed:
+            exp = records.experiment(tx, name)
+            asked += [_retried(tx, hub, campaign, exp, main, "control", control) for control in get_args(Control)]
+    asked += [_retried(tx, hub, campaign, None, row, "transfer") for row in _transfer_tasks(tx, campaign) if row.ready]
+    return any(asked)
 
 
 def _request_controls(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed: list[str]) -> None:
@@ -158,27 +210,27 @@ def _request_controls(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed
 
 
 def spoiled(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed: list[str]) -> dict[str, str]:
-    """Winners that do not need the weak labels, each with the control that shows it: they recover no gap of supervision.
+    """Winners that were not shown to need the weak labels, each with the reason: they recover no gap of supervision.
 
-    A winner has to beat itself on permuted weak labels, and itself without any, each at `selection.LEVEL`. The first has to have a
-    score, since no method can tell permuted labels from real ones; without labels an honest method may fail.
+    A winner has to beat itself on permuted weak labels, and itself without any, each at `selection.LEVEL`. A control that has no score is
+    not beaten: a method that gives up when the labels say nothing would choose its own verdict. One that notices the control and answers
+    badly on purpose passes: what a control shows is that a method's answers depend on the labels, not that it learns from nothing else.
     """
     task = records.all_tasks(tx)[0]
     stick = scorer.yardstick(hub, task)
     found: dict[str, str] = {}
     for name in confirmed:
-        winner = _scored(tx, run_name(hub, campaign.name, "replication", task.key, name))
+        winner = _latest(tx, hub, campaign, "replication", task, name)
         assert winner is not None, "only a scored replication is confirmed"
         real = scorer.predictions(tx, hub, winner)
         for control in get_args(Control):
-            run = _scored(tx, run_name(hub, campaign.name, control, task.key, name))
-            if run is None:
-                beaten = control != "PermutedWeakLabels"
-            else:
-                lead = stick.lead(real, scorer.predictions(tx, hub, run), "Private")
-                beaten = selection.p_value(lead.value, lead.stderr) <= selection.LEVEL
-            if not beaten:
-                found.setdefault(name, control)
+            run = _latest(tx, hub, campaign, control, task, name)
+            if not _is_scored(run):
+                found.setdefault(name, f"its run with {CONTROLS[control]} {_end(run)}")
+                continue
+            lead = stick.lead(real, scorer.predictions(tx, hub, run), "Private")
+            if selection.p_value(lead.value, lead.stderr) > selection.LEVEL:
+                found.setdefault(name, f"not told apart from its run with {CONTROLS[control]}")
     return found
 
 

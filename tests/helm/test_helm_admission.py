@@ -66,6 +66,7 @@ def config_map(namespace: str) -> dict:
 
 
 FORGED = {"researcher": "r0", "key": "1"}
+HUBS = {"researcher": "hub", "key": "1"}
 OURS = {"app.kubernetes.io/managed-by": "aar-operator"}
 
 
@@ -257,6 +258,19 @@ UPDATED = {
     ),
     "sign later": (ALICE, experiment(), {"spec": {"submittedBy": FORGED}}, "submittedBy"),
     "unsign": (ALICE, experiment(submittedBy=FORGED), {"spec": {"submittedBy": None}}, "submittedBy"),
+    "cancel a run of the hub's": (
+        ALICE,
+        experiment(purpose="Control", submittedBy=HUBS),
+        {"spec": {"desiredState": "Cancelled"}},
+        "spec.desiredState is Cancelled, but the hub asked for this run (Control): only the operator may cancel it",
+    ),
+    "suspend a run of the hub's": (
+        ALICE,
+        experiment(purpose="Control", submittedBy=HUBS),
+        {"spec": {"desiredState": "Suspended"}},
+        "",
+    ),
+    "cancel a researcher's": (ALICE, experiment(submittedBy=FORGED), {"spec": {"desiredState": "Cancelled"}}, ""),
     "become a baseline": (ALICE, experiment(), {"spec": {"purpose": "Baseline"}}, "purpose"),
     "spoil the control": (ALICE, experiment(control="NoWeakLabels"), {"spec": {"control": None}}, "control"),
     "label a forged one": (ALICE, experiment(submittedBy=FORGED), {"metadata": {"labels": {"mine": "yes"}}}, ""),

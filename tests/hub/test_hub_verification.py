@@ -227,9 +227,19 @@ def test_a_transfer_has_a_verdict_of_its_own(world: World, here: float, there: f
             id="does not read them",
         ),
         pytest.param(0.55, 0.85, "not confirmed", "not told apart from its run with no weak labels", id="does without"),
-        pytest.param(0.55, None, "confirmed", "", id="fails without"),
         pytest.param(
-            None, 0.55, "not confirmed", "not told apart from its run with weak labels permuted", id="fails on permuted"
+            0.55,
+            None,
+            "not confirmed",
+            "its run with no weak labels has no result: failed, JobFailed",
+            id="fails without",
+        ),
+        pytest.param(
+            None,
+            0.55,
+            "not confirmed",
+            "its run with weak labels permuted has no result: failed, JobFailed",
+            id="fails on permuted",
         ),
     ],
 )
@@ -247,6 +257,94 @@ def test_a_winner_has_to_need_the_weak_labels(
     rows = [(row["verdict"], row["note"]) for row in report["rows"] if row["purpose"] == "Replication"]
     assert (verdict, note) in rows
     assert report["summary"]["best"]["confirmed"] is (verdict == "confirmed")
+
+
+@pytest.mark.parametrize(
+    ("stopped", "times", "verdict", "note"),
+    [
+        pytest.param("vanilla", 1, "confirmed", "", id="vanilla, once"),
+        pytest.param(
+            "vanilla",
+            2,
+            "not confirmed",
+            "vanilla, which it has to beat, has no result: cancelled, Cancelled",
+            id="vanilla, and again",
+        ),
+        pytest.param("NoWeakLabels", 1, "confirmed", "", id="a control, once"),
+        pytest.param(
+            "NoWeakLabels",
+            2,
+            "not confirmed",
+            "its run with no weak labels has no result: cancelled, Cancelled",
+            id="a control, and again",
+        ),
+    ],
+)
+def test_whoever_stops_a_run_does_not_lower_the_bar(
+    world: World, stopped: str, times: int, verdict: str, note: str
+) -> None:
+    assert world.open(spec(evaluation={"replication": {"topK": 1, "seeds": 3}})).status_code == 204
+    world.researcher().explore(0.85, config={"name": "good"})
+    world.stage("verifying")
+    runs: list[str] = []
+
+    def played(wanted: dict[str, Any]) -> float | None:
+        if wanted.get("control", "vanilla" if "builtin" in wanted["method"] else "") == stopped:
+            runs.append(wanted["name"])
+            if len(runs) <= times:
+                world.admit(wanted["name"])
+                world.settle(wanted["name"], 0, "cancelled")
+                return None
+        return 0.65 if "builtin" in wanted["method"] else 0.55 if "control" in wanted else 0.85
+
+    world.verify(played)
+    assert len(runs) == 2, "once more, and no more than that"
+    report = world.report()
+    rows = [row for row in report["rows"] if row["purpose"] == "Replication" and row["verdict"] != "baseline"]
+    assert [(row["verdict"], row["note"]) for row in rows] == [(verdict, note)]
+    assert report["summary"]["best"]["confirmed"] is (verdict == "confirmed")
+    assert note in world.running.control.get("/").text
+
+
+def test_a_method_that_gives_up_on_a_control_is_not_run_again(world: World) -> None:
+    """Crashing on labels that say nothing, as `if np.ptp(lab.weak) == 0: raise` does, passed as a control that was beaten."""
+    assert world.open(spec(evaluation={"replication": {"topK": 1, "seeds": 3}})).status_code == 204
+    world.researcher().explore(0.85, config={"name": "good"})
+    world.stage("verifying")
+
+    def played(wanted: dict[str, Any]) -> float | None:
+        if wanted.get("control") == "NoWeakLabels":
+            post = world.admit(wanted["name"])["postToken"]
+            for index in range(2):
+                report = {"ok": False, "reason": "MethodError", "message": "no labels"}
+                assert world.call("POST", "/v1/lab/failure", post, report, params={"index": index}).is_success
+            return None
+        return level(wanted)
+
+    done = world.verify(played)
+    assert [one["control"] for one in done if "control" in one].count("NoWeakLabels") == 1
+    notes = {row["note"] for row in world.report()["rows"] if row["verdict"] == "not confirmed"}
+    assert notes == {"its run with no weak labels has no result: failed, SeedFailed"}
+
+
+def test_a_lab_is_told_no_name_that_its_researcher_knows(world: World) -> None:
+    """Who picks the key of a submission knows its name: a method given it as configuration would see that another name means verification."""
+    one = world.researcher()
+    explored = one.submit(config={"name": "good"}).json()["name"]
+    world.events()
+
+    def assigned(name: str) -> dict[str, Any]:
+        token = world.admit(name)["fetchToken"]
+        found: dict[str, Any] = world.call("GET", "/v1/lab/assignment", token, params={"index": 0}).json()
+        return found
+
+    told = [assigned(explored)]
+    world.run(explored, 0.85)
+    world.stage("verifying")
+    again = [name for name in world.until_requested(2) if "builtin" not in world.specs[name]["method"]]
+    told += [assigned(name) for name in again]
+    assert [(name, one) for one in told for name in (explored, *again) if name in str(one)] == []
+    assert [one | {"seed": 0, "experiment": ""} for one in told[1:]] == [told[0] | {"seed": 0, "experiment": ""}]
 
 
 def test_a_transfer_task_that_cannot_be_prepared_is_not_run_and_the_result_stands(world: World) -> None:

@@ -85,8 +85,9 @@ def winners(campaign: Campaign, lines: list[Line]) -> list[dict[str, Any]]:
     for name in plan.get("selected") or []:
         runs = [line for line in lines if line.exp.replicates == name]
         verdict = "running" if verdicts is None else "confirmed" if name in verdicts else "not confirmed"
-        found.append(
-            {"line": by_name[name], "verdict": verdict, "p": (campaign.verdicts.get("p") or {}).get(name), "runs": runs}
-        )
+        p = (campaign.verdicts.get("p") or {}).get(name)
+        why = campaign.verdicts.get("spoiled", {}).get(name) or campaign.verdicts.get("unjudged", "")
+        found.append({"line": by_name[name], "verdict": verdict, "why": why, "p": p, "runs": runs})
     plainest = [line for line in lines if line.exp.purpose in VERIFYING and line.exp.replicates is None]
-    return found + ([{"line": None, "verdict": "baseline", "p": None, "runs": plainest}] if found and plainest else [])
+    last = {"line": None, "verdict": "baseline", "why": "", "p": None, "runs": plainest}
+    return found + ([last] if found and plainest else [])
