@@ -9,10 +9,13 @@ import threading
 import time
 from pathlib import Path
 
+import anthropic
+import httpx2
 import pytest
+from aar_agent.claude import faults
 from aar_agent.claude import loop as loop_module
 from aar_agent.claude import supervisor as supervisor_module
-from aar_agent.claude.errors import ProviderAway, ProviderRefused
+from aar_agent.claude.errors import ProviderRefused
 from aar_agent.claude.tools import science
 from aar_agent.errors import HubAway, Stopped
 from aar_agent.main import EXIT_STOPPED
@@ -29,6 +32,13 @@ SUBMIT = (
 WAIT = "  - calls: [{tool: wait_experiments, input: {experiment_ids: ['${e}'], until: all, timeout_minutes: 1}}]\n"
 
 
+ASKED = httpx2.Request("POST", "http://x/v1/messages")
+
+
+def refused(status):
+    return anthropic.APIStatusError("x", response=httpx2.Response(status, request=ASKED), body=None)
+
+
 def script(*turns, **more):
     """A script of turns that ends with two calls of finish."""
     rest = "".join(f"{name}: {json.dumps(value)}\n" for name, value in more.items())
@@ -40,6 +50,7 @@ def _hurry(monkeypatch):
     monkeypatch.setattr(science, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(supervisor_module, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(supervisor_module, "LONGEST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(supervisor_module, "LONGEST_WAIT_AFTER_BREAK_SECONDS", 0.03)
 
 
 def kinds(here):
@@ -181,12 +192,6 @@ HOPELESS = {
         ProviderRefused,
         "3 conversations in a row",
     ),
-    "overloaded for ever": (
-        "{kind: status, status: 529, times: 999, retry_after_ms: 1}",
-        ProviderAway,
-        "9 calls in a row failed",
-    ),
-    "cut for ever": ("{kind: cut, times: 999}", ProviderAway, "9 calls in a row failed"),
 }
 
 
@@ -194,6 +199,59 @@ HOPELESS = {
 def test_gives_up_on(tmp_path, fault, error, said):
     with world(tmp_path, script(BASH % "true" + f"    fault: {fault}\n")) as here, pytest.raises(error, match=said):
         here.run()
+
+
+OUTAGES = {
+    "overloaded": "{kind: status, status: 529, times: 100, retry_after_ms: 1}",
+    "money held by what runs": "{kind: status, status: 429, times: 100, retry_after_ms: 1}",
+    "streams cut": "{kind: cut, times: 20, after: 4}",
+}
+
+
+@pytest.mark.parametrize("fault", OUTAGES.values(), ids=OUTAGES)
+def test_outlasts_an_outage_however_long(tmp_path, fault, caplog):
+    with world(tmp_path, script(BASH % "echo x", BASH % "echo y" + f"    fault: {fault}\n")) as here:
+        assert here.run() == "done"
+        assert here.results("bash") == ["x", "y"]
+        assert kinds(here).count("fault") == 20
+        assert kinds(here).count("session") == 1
+        assert "call 20 in a row without an answer" in caplog.text
+
+
+OUTLASTED = {
+    "research": ({"stage": "verifying"}, "The campaign is at stage verifying."),
+    "time": ({"seconds_left": 0.0}, "The time of the campaign is over."),
+}
+
+
+@pytest.mark.parametrize(("change", "why"), OUTLASTED.values(), ids=OUTLASTED)
+def test_an_outage_that_outlasts(tmp_path, change, why):
+    fault = "    fault: {kind: status, status: 500, times: 9999, retry_after_ms: 1}\n"
+    with world(tmp_path, script(BASH % "true" + fault)) as here:
+
+        def end():
+            until(lambda: here.fake.calls > 60)
+            vars(here.hub).update(change)
+
+        threading.Thread(target=end).start()
+        assert here.run() == why
+
+
+FAULTY = {
+    "no way there": (anthropic.APIConnectionError(request=ASKED), "again"),
+    "busy": (refused(429), "again"),
+    "within a stream": (refused(200), "broken"),
+    "line cut": (httpx2.ReadError("x"), "broken"),
+    "no answer": (faults.Garbled("x"), "broken"),
+    "spent": (refused(402), "spent"),
+    "not taken": (refused(413), "history"),
+    "not known": (refused(404), "refused"),
+}
+
+
+@pytest.mark.parametrize(("error", "kind"), FAULTY.values(), ids=FAULTY)
+def test_what_may_have_been_paid_for_is_told_from_what_was_not(error, kind):
+    assert faults.judge(error).kind == kind
 
 
 def test_a_history_that_is_refused_begins_anew_from_the_notebook(tmp_path):

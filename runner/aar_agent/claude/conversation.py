@@ -10,6 +10,8 @@ from aar_agent.claude.transcript import Record, Transcript
 
 Block = dict[str, Any]
 Message = dict[str, Any]
+SENT = ("message", "answer", "result", "news")
+"""Kinds of records that the provider is sent."""
 
 
 @dataclass
@@ -93,7 +95,8 @@ class Conversation:
 
     def _follow(self, record: Record) -> None:
         kind = record["kind"]
-        self.weight += len(json.dumps(record, ensure_ascii=False))
+        if kind in SENT:
+            self.weight += len(json.dumps(record, ensure_ascii=False))
         if kind == "session":
             self.messages, self.open, self.weight = [], {}, 0
         elif kind == "message":

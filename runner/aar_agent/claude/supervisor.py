@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aar_agent.claude import brief as words
 from aar_agent.claude import faults
-from aar_agent.claude.errors import ProviderAway, ProviderRefused
+from aar_agent.claude.errors import ProviderRefused
 from aar_agent.claude.faults import Fault
 from aar_agent.claude.loop import Loop, Outcome
 from aar_agent.errors import HubRefused
@@ -15,12 +15,14 @@ IDLE_TURNS = 5
 """Answers in a row without a tool call, each of them met with a nudge."""
 REFUSALS = 3
 SILENCES = 5
-FAULTS = 8
-"""Faults in a row without an answer between them: with waits that double, about four minutes."""
 FRESH_STARTS = 2
 """Histories in a row that are not taken."""
 FIRST_WAIT_SECONDS = 1.0
+DOUBLINGS = 16
 LONGEST_WAIT_SECONDS = 60.0
+"""Between two calls while the provider is away or the money is held: a minute of a researcher's day, whenever it comes back."""
+LONGEST_WAIT_AFTER_BREAK_SECONDS = 600.0
+"""An answer that broke off is paid for: if each of them does, a call a minute would spend the purse on nothing."""
 LAST_TURNS = 10
 """Turns to write down and to share, once nothing more can be submitted and nothing runs."""
 
@@ -102,9 +104,10 @@ class Supervisor:
 
     def _after(self, outcome: Outcome) -> str:
         """Answer an outcome; the reason to be done, if there is one."""
+        self.faults = 0
         if outcome == "talked":
             self.idle += 1
-            self.faults = self.refusals = self.silences = 0
+            self.refusals = self.silences = 0
             if self.idle >= IDLE_TURNS:
                 return f"{IDLE_TURNS} answers in a row without a tool call."
             self.loop.news.look(now=True)
@@ -131,10 +134,8 @@ class Supervisor:
 
         Raises:
             ProviderRefused: it would be met again.
-            ProviderAway: it was met too often.
         """
         self.loop.conversation.fault(fault.message)
-        self.loop.bench.desk.log.warning("provider: %s", fault.message)
         if fault.kind == "spent":
             return f"The money for LLM calls is spent: {fault.message}"
         if fault.kind == "refused":
@@ -145,13 +146,22 @@ class Supervisor:
         if fault.kind == "history":
             self._fresh(fault.message)
             return ""
-        self.faults += 1
-        if self.faults > FAULTS:
-            raise ProviderAway(
-                f"{self.faults} calls in a row failed (last: {fault.message}). The next start goes on from here."
-            )
-        self.loop.bench.desk.pause(min(FIRST_WAIT_SECONDS * 2 ** (self.faults - 1), LONGEST_WAIT_SECONDS))
+        self._wait(fault)
         return ""
+
+    def _wait(self, fault: Fault) -> None:
+        """Wait as long as it takes, and say so: whether there is still something to wait for is the campaign's to say, not a count's."""
+        self.faults += 1
+        longest = LONGEST_WAIT_AFTER_BREAK_SECONDS if fault.kind == "broken" else LONGEST_WAIT_SECONDS
+        seconds = min(FIRST_WAIT_SECONDS * 2 ** min(self.faults - 1, DOUBLINGS), longest)
+        self.loop.copy.push()
+        self.loop.news.look(now=True)
+        if self._over():
+            return
+        self.loop.bench.desk.log.warning(
+            "call %d in a row without an answer (%s): the next is in %g s.", self.faults, fault.message, seconds
+        )
+        self.loop.bench.desk.pause(seconds)
 
     def _fresh(self, why: str) -> None:
         """Begin anew from the notebook and the ledger.
