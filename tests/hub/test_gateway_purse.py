@@ -145,12 +145,19 @@ def test_402_gives_the_max_tokens_that_fit(hub: Hub, provider: Provider) -> None
     assert hub.client().messages.count_tokens(**counting).input_tokens == 2095
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
-def test_a_call_whose_end_was_not_seen_is_paid_at_what_it_held(
-    hub: Hub, provider: Provider, how: signal.Signals
+STOPPED = {
+    "killed": (signal.SIGKILL, {}, "lost", None),
+    "stopped after some figures": (signal.SIGTERM, {}, "broken", 100 * 4 + 1000 * 20),
+    "stopped before any": (signal.SIGTERM, {"usage": {}}, "broken", None),
+}
+
+
+@pytest.mark.parametrize(("how", "plan", "outcome", "cost"), STOPPED.values(), ids=STOPPED)
+def test_a_call_whose_end_was_not_seen_is_paid_by_what_was(
+    hub: Hub, provider: Provider, how: signal.Signals, plan: dict[str, Any], outcome: str, cost: int | None
 ) -> None:
     hub.open(limited())
-    request = ask({"hold": True}, stream=True)
+    request = ask({"hold": True} | plan, stream=True)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(hub.post, request)
         until(lambda: provider.holding)
@@ -158,12 +165,40 @@ def test_a_call_whose_end_was_not_seen_is_paid_at_what_it_held(
         hub.stop(how)
     hub.start()
     [call] = hub.calls()
-    assert (call["outcome"], call["costUsd"]) == ("lost", money.format_usd(worst(request)))
+    assert (call["outcome"], call["costUsd"]) == (outcome, money.format_usd(cost or worst(request)))
+    assert call["kept"] is (how == signal.SIGTERM)
     spend = hub.spend()
     assert (spend["llmUSD"], spend["totalUSD"], spend["reservedUSD"]) == (call["costUsd"], call["costUsd"], "0.00")
     hub.stop(signal.SIGKILL)
     hub.start()
     assert hub.spend() == spend
+
+
+def test_a_call_is_paid_though_its_record_cannot_be_stored(hub: Hub) -> None:
+    hub.open(limited())
+    blobs = hub.folder / "data" / "blobs"
+    blobs.rename(blobs.with_name("away"))
+    blobs.write_text("no folder")
+    assert hub.post(ask()).status_code == 200
+    [call] = hub.settled(1)
+    assert (call["outcome"], call["costUsd"], call["kept"]) == ("answered", money.format_usd(100 * 4 + 20 * 20), False)
+    assert hub.spend()["reservedUSD"] == "0.00"
+    assert "paid without a record" in hub.log.read_text()
+
+
+def test_a_payment_that_fails_is_tried_again(hub: Hub, provider: Provider) -> None:
+    hub.open(limited())
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(hub.post, ask({"hold": True}))
+        until(lambda: provider.holding)
+        hub.rows("create trigger full before update on llm_calls begin select raise(abort, 'full'); end")
+        provider.release.set()
+        until(lambda: hub.log.read_text().count("is not paid yet") > 1)
+        hub.rows("drop trigger full")
+        assert running.result().status_code == 200
+    [call] = hub.settled(1)
+    assert (call["outcome"], call["costUsd"]) == ("answered", money.format_usd(100 * 4 + 20 * 20))
+    assert hub.rows("select count(*), sum(micros) from ledger where account = 'llm'") == [(1, 100 * 4 + 20 * 20)]
 
 
 def test_tokens_end_with_research_and_rest_while_suspended(hub: Hub) -> None:

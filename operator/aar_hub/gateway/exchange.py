@@ -25,6 +25,9 @@ MAX_ANSWER_BYTES = 64 << 20
 """An answer of a million tokens, with room for its frames."""
 LONG_BYTES = 32 << 10
 """What was said and is longer is packed in a thread; shorter, it is packed before a thread would wake."""
+FIRST_AGAIN_SECONDS = 0.2
+LONGEST_AGAIN_SECONDS = 30.0
+"""Between two tries to pay a call: a database that is locked or full is so for moments or for hours."""
 OK = 200
 FAULTS = (aiohttp.ClientError, TimeoutError, OSError)
 
@@ -57,11 +60,12 @@ class Exchange:
         self._path, self._headers, self._body = path, headers, body
         self._chunks: list[bytes] = []
         self._ended = False
+        self._heard: Tap | None = None
         self._news = asyncio.Event()
         self.head: asyncio.Future[Head] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
-        """Pass on, listen, pay. Never raises: what goes wrong is told to the caller."""
+        """Pass on, listen, pay. What goes wrong is told to the caller; a cancel ends the listening, and a second one the paying."""
         outcome, status, runs = "fault", None, list[Tokens]()
         try:
             answer = await self._parts.upstream.send(self._path, self._headers, self._body)
@@ -77,6 +81,9 @@ class Exchange:
             if status == OK:
                 runs = self._most()
             self._tell(UpstreamFault("The hub failed at this call: its log says why; try again."))
+        except asyncio.CancelledError:  # the hub stops, and more of the answer is never heard
+            outcome, runs = "fault" if status is None else "broken", self._so_far()
+            self._tell(UpstreamFault("The hub stops: try again."))
         try:
             await self._pay(outcome, status, runs)
         finally:
@@ -105,9 +112,14 @@ class Exchange:
         """What a call is paid for that may have been worked on, unseen."""
         return [tap.most(self._opening.asked)] if self._opening.kind == "messages" else []
 
+    def _so_far(self) -> list[Tokens]:
+        """What a call is paid for whose answer is not heard to its end, though it may come to one."""
+        return (self._heard.runs(self._opening.asked) if self._heard else []) or self._most()
+
     async def _stream(self, answer: aiohttp.ClientResponse) -> tuple[str, list[Tokens]]:
         secrets = self._parts.hub.key.secrets()
-        heard, veil, fault = Tap(), Veil(secrets), None
+        self._heard = heard = Tap()
+        veil, fault = Veil(secrets), None
         self._start(Head(OK, passed_back(answer, secrets), None))
         try:
             async for chunk in _limited(answer):
@@ -150,18 +162,36 @@ class Exchange:
                 await self._news.wait()
 
     async def _pay(self, outcome: str, status: int | None, runs: list[Tokens]) -> None:
-        opening, parts = self._opening, self._parts
+        opening = self._opening
         cost = opening.rates.cost(runs)
         if cost > opening.amount:
             LOG.warning("call %s cost %s micro-dollars, more than the %s held", opening.call, cost, opening.amount)
-        who, said = opening.caller.subject, b"".join(self._chunks)
-        if len(self._body) + len(said) > LONG_BYTES:
-            loop = asyncio.get_running_loop()
-            address = await loop.run_in_executor(parts.files, parts.kept.keep, who, self._body, said)
-        else:
-            address = parts.kept.keep(who, self._body, said)
-        total = sum(runs, Tokens())
-        await parts.meter.close(Closing(opening.call, outcome, status, cost, total, address), opening.amount)
+        closing = Closing(opening.call, outcome, status, cost, sum(runs, Tokens()), await self._keep())
+        wait = FIRST_AGAIN_SECONDS
+        while not await self._close(closing):
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST_AGAIN_SECONDS)
+
+    async def _keep(self) -> str | None:
+        """The address of the record; none if it cannot be stored, which is no reason to leave the call unpaid and its money held."""
+        parts, who, said = self._parts, self._opening.caller.subject, b"".join(self._chunks)
+        try:
+            if len(self._body) + len(said) > LONG_BYTES:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(parts.files, parts.kept.keep, who, self._body, said)
+            return parts.kept.keep(who, self._body, said)
+        except Exception:
+            LOG.exception("call %s is paid without a record, which could not be stored", self._opening.call)
+            return None
+
+    async def _close(self, closing: Closing) -> bool:
+        """Whether the call is paid."""
+        try:
+            await self._parts.meter.close(closing, self._opening.amount)
+        except Exception:
+            LOG.exception("call %s is not paid yet, and what it held is still held", closing.call)
+            return not await self._parts.meter.owes(closing.call)
+        return True
 
 
 async def _limited(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

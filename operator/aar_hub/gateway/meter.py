@@ -213,6 +213,16 @@ class Meter:
         """Pay for a call."""
         await self._run(False, lambda page: page.close(closing, reserved))
 
+    async def owes(self, call: str) -> bool:
+        """Whether a call is still to be paid, as far as can be read: a commit may have failed only in the telling."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._owes, call)
+
+    def _owes(self, call: str) -> bool:
+        calls = tables.llm_calls.c
+        with contextlib.suppress(sa.exc.SQLAlchemyError), self._hub.db.read() as tx:
+            return bool(tx.execute(sa.select(calls.outcome).where(calls.call == call)).scalar_one() == purse.OPEN)
+        return True
+
     async def _run(self, opens: bool, step: Step) -> None:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()

@@ -28,7 +28,6 @@ class Tap:
         self._begun = False
         self._usage: dict[str, Any] | None = None
         self._final = False
-        self._delta_bytes = 0
         self._event = b""
         self._rest = b""
 
@@ -42,9 +41,7 @@ class Tap:
                 self._data(line[5:])
 
     def _data(self, data: bytes) -> None:
-        if self._event == b"content_block_delta":
-            self._delta_bytes += len(data)
-        elif self._event in (b"message_start", b"message_delta"):
+        if self._event in (b"message_start", b"message_delta"):
             self._take(_json(data))
         elif self._event == b"message_stop":
             self.finished = True
@@ -58,13 +55,14 @@ class Tap:
             self._usage = (self._usage or {}) | {name: value for name, value in usage.items() if value is not None}
 
     def runs(self, asked: Asked) -> list[Tokens]:
-        """What has to be paid. A stream that broke before its last figures wrote at most a token for each byte it sent."""
+        """What has to be paid. Of a stream that broke before its last figures nobody knows what was written: of thought only a summary is sent."""
         found = runs(self._usage)
         if not found:
             return [most(asked)] if self._begun or self.finished else []
         if not self._final:
-            written = min(asked.output, max(self._delta_bytes, found[0].output))
-            found[0] = Tokens(**vars(found[0]) | {"output": written})
+            # A compaction begins with figures of nothing: what it read stands in its last ones.
+            read = vars(found[0]) if found[0].prompt else vars(most(asked))
+            found[0] = Tokens(**read | {"output": max(asked.output, found[0].output)})
         return found
 
 
