@@ -175,7 +175,7 @@ def test_settled_once(world: World) -> None:
     ],
 )
 def test_costs(world: World, resources: dict[str, Any], seconds: tuple[float, float], cost: str) -> None:
-    assert world.open(spec(experiments={"resources": resources})).status_code == 204
+    assert world.open(spec(experiments={"resources": resources, "maxGPUs": 4})).status_code == 204
     spent, held = (world.summary()["spend"][key] for key in ("totalUSD", "reservedUSD"))
     name, _ = admitted(world)
     indexes = [{"index": i, "succeeded": False, "seconds": one} for i, one in enumerate(seconds)]
