@@ -56,6 +56,10 @@ REFUSED = {
         "metrics: {prometheusRule: {budgetUsedRatio: 90}}",
         "/metrics/prometheusRule/budgetUsedRatio",
     ),
+    "monitors of what lets no Prometheus in": (
+        "metrics: {podMonitor: {enabled: true}}",
+        "metrics.monitoringNamespace is empty, so that no Prometheus is let through to the hubs",
+    ),
     "an account nobody names": ("serviceAccount: {create: false}", "serviceAccount.name has to name an account"),
 }
 
