@@ -155,6 +155,9 @@ class Settings:
     researcher_storage: str = "5Gi"
     """Volume of a researcher."""
 
+    scratch: str = "10Gi"
+    """Most that a seed may keep in its working folder, on the disk of its node; above it the pod is evicted."""
+
     sandbox_quota: Mapping[str, str] = field(default_factory=dict)
     """`hard` of the ResourceQuota of every sandbox, over the defaults."""
 
@@ -232,6 +235,7 @@ TEXTS = {
     "storage_class": "AAR_STORAGE_CLASS",
     "hub_storage": "AAR_HUB_STORAGE",
     "researcher_storage": "AAR_RESEARCHER_STORAGE",
+    "scratch": "AAR_SCRATCH",
 }
 """Settings that are text: field to variable."""
 

@@ -11,7 +11,7 @@ import pytest
 from aar_api.wire import AdmissionAnswer
 from aar_operator import settings as settings_module
 from aar_operator.manifests import experiment as manifest
-from aar_operator.manifests import hub, isolation, namespace
+from aar_operator.manifests import hub, isolation, namespace, researcher
 from aar_operator.plan.ground import ground
 from aar_operator.plan.model import CampaignSeen
 from aar_operator.settings import Settings
@@ -176,6 +176,20 @@ def test_models_are_mounted_where_methods_train_and_nowhere_else() -> None:
         one["name"] for one in (*pod["initContainers"], *pod["containers"]) if "/models" in str(one["volumeMounts"])
     ]
     assert mounted == ["train"]
+
+
+def test_no_pod_can_fill_the_disk_of_its_node() -> None:
+    """Roots are read-only, so that these folders are all there is to write to."""
+    settings = Settings(scratch="3Gi")
+    built = [*hub.build(CAMPAIGN, settings), *researcher.build(CAMPAIGN, 0, URL, "t", settings), lab(settings)]
+    pods = [one["spec"]["template"]["spec"] for one in built if "template" in one.get("spec", {})]
+    assert len(pods) == 3
+    for pod in pods:
+        for one in (*pod.get("initContainers", []), *pod["containers"]):
+            assert one["securityContext"]["readOnlyRootFilesystem"] is True
+        folders = {one["name"]: one["emptyDir"] for one in pod["volumes"] if "emptyDir" in one}
+        assert all(one["sizeLimit"].endswith("Gi") for one in folders.values())
+        assert folders.get("work", {"sizeLimit": "3Gi"})["sizeLimit"] == "3Gi"
 
 
 def test_one_machine_keeps_its_names() -> None:

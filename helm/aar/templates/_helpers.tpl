@@ -127,6 +127,7 @@ capabilities:
   (list "AAR_STORAGE_CLASS" $v.sandbox.storageClassName)
   (list "AAR_HUB_STORAGE" $v.hub.storage)
   (list "AAR_RESEARCHER_STORAGE" $v.sandbox.researcherStorage)
+  (list "AAR_SCRATCH" $v.sandbox.scratch)
   (list "AAR_SANDBOX_QUOTA" $v.sandbox.quota)
   (list "AAR_SANDBOX_LIMITS" $v.sandbox.limits)
   (list "AAR_JOB_TTL_SECONDS" (toString $v.operator.jobTTLSeconds))

@@ -15,6 +15,8 @@ USER = 65532
 GPU = "nvidia.com/gpu"
 ACCOUNT = "sandbox"
 HUB_HOST = "hub"
+TMP_SIZE = "2Gi"
+"""Of /tmp: libraries compile and unpack there."""
 
 
 def part_namespace(campaign: ResearchCampaign, part: str) -> str:
@@ -146,9 +148,9 @@ def volume_claim(size: str, settings: Settings) -> Manifest:
     return spec | ({"storageClassName": settings.storage_class} if settings.storage_class else {})
 
 
-def empty_dir(name: str) -> Manifest:
-    """A folder that goes with its pod."""
-    return {"name": name, "emptyDir": {}}
+def empty_dir(name: str, size: str) -> Manifest:
+    """A folder that goes with its pod, which is evicted when the folder holds more: it lies on the disk of the node, and roots are read-only."""
+    return {"name": name, "emptyDir": {"sizeLimit": size}}
 
 
 def claim(name: str) -> Manifest:

@@ -8,6 +8,7 @@ from aar_api.experiment import Experiment
 from aar_api.wire import AdmissionAnswer
 
 from aar_operator.manifests.common import (
+    TMP_SIZE,
     Manifest,
     compute,
     container,
@@ -25,6 +26,10 @@ from aar_operator.manifests.common import (
 from aar_operator.settings import Settings
 
 INPUT, OUTPUT, WORK = "/input", "/output", "/work"
+INPUT_SIZE = "4Gi"
+"""Features of 200,000 texts by a model of 4,096 dimensions take 3.3 GB."""
+OUTPUT_SIZE = "1Gi"
+"""Predictions, and the end of a log."""
 MODELS = "models"
 MARGIN_SECONDS = 120
 """Fetching and posting on top of the method's own deadline."""
@@ -138,7 +143,8 @@ def _pod(
         SMALL,
         settings,
     )
-    volumes = [empty_dir(name) for name in ("input", "output", "work", "tmp")]
+    sizes = {"input": INPUT_SIZE, "output": OUTPUT_SIZE, "work": settings.scratch, "tmp": TMP_SIZE}
+    volumes = [empty_dir(name, size) for name, size in sizes.items()]
     if settings.model_volume is not None:
         volumes.append({"name": MODELS, **settings.model_volume})
         second["volumeMounts"].append(mount(MODELS, settings.model_dir or f"/{MODELS}", read_only=True))

@@ -6,6 +6,7 @@ from aar_api import digest, labels
 from aar_api.campaign import ResearchCampaign
 
 from aar_operator.manifests.common import (
+    TMP_SIZE,
     Manifest,
     claim,
     container,
@@ -55,7 +56,7 @@ def build(
         secret_value(labels.ENV_HUB_OPERATOR_TOKEN, NAME, "operatorToken"),
     ]
     mounts = [mount("data", DATA), mount("tmp", "/tmp")]  # noqa: S108  a mount in a pod of its own
-    volumes = [claim("data"), empty_dir("tmp")]
+    volumes = [claim("data"), empty_dir("tmp", TMP_SIZE)]
     if settings.provider_url:
         env.append(value(labels.ENV_HUB_PROVIDER_URL, settings.provider_url))
     if settings.provider_proxy:

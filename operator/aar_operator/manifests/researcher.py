@@ -6,6 +6,7 @@ from aar_api import labels, names
 from aar_api.campaign import ResearchCampaign
 
 from aar_operator.manifests.common import (
+    TMP_SIZE,
     Manifest,
     claim,
     compute,
@@ -67,7 +68,7 @@ def build(campaign: ResearchCampaign, index: int, hub_url: str, token: str, sett
         "podFailurePolicy": {"rules": rules},
         "template": {
             "metadata": {"labels": marks},
-            "spec": pod_spec([one], [claim("work"), empty_dir("tmp")], "Never", **network, **place),
+            "spec": pod_spec([one], [claim("work"), empty_dir("tmp", TMP_SIZE)], "Never", **network, **place),
         },
     }
     volume = volume_claim(settings.researcher_storage, settings)
