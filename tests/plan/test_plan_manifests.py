@@ -192,6 +192,23 @@ def test_no_pod_can_fill_the_disk_of_its_node() -> None:
         assert folders.get("work", {"sizeLimit": "3Gi"})["sizeLimit"] == "3Gi"
 
 
+VOLUMES = {
+    "none": (None, {}, "2"),
+    "an image, which is no claim": ({"image": {"reference": "models:1"}}, {}, "2"),
+    "a claim for each pod": ({"ephemeral": {}}, {}, None),
+    "a claim for each pod, counted by the values": ({"ephemeral": {}}, {"persistentvolumeclaims": "50"}, "50"),
+}
+
+
+@pytest.mark.parametrize("case", VOLUMES)
+def test_quota_of_claims(case: str) -> None:
+    volume, quota, most = VOLUMES[case]
+    settings = Settings(model_dir="/models", model_volume=volume, sandbox_quota=quota)
+    made = next(one for one in namespace.build(CAMPAIGN, "r0", settings) if one["kind"] == "ResourceQuota")
+    assert made["spec"]["hard"].get("persistentvolumeclaims") == most
+    assert made["spec"]["hard"]["pods"] == "200"
+
+
 def test_one_machine_keeps_its_names() -> None:
     pod = lab(Settings(one_machine=True))["spec"]["template"]["spec"]
     assert not {"hostAliases", "dnsPolicy"} & set(pod)

@@ -36,10 +36,9 @@ def build(campaign: ResearchCampaign, part: str, settings: Settings, address: st
     space = obj("v1", "Namespace", namespace, None, marks | RESTRICTED)
     if part == "hub" and address is not None:
         space["metadata"]["annotations"] = {labels.HUB_ADDRESS: address}
-    own = (
-        {} if part == "hub" else settings.sandbox_quota
-    )  # what the hub takes is not the user's to choose, nor theirs to bound
-    quota = {"hard": {**QUOTA, **own}}
+    # What the hub takes is not the user's to choose, nor theirs to bound.
+    own = {} if part == "hub" else settings.sandbox_quota
+    quota = {"hard": {**_counts(settings), **own}}
     limits = {"limits": [_limit({} if part == "hub" else settings.sandbox_limits)]}
     return [
         space,
@@ -57,6 +56,12 @@ def _limit(given: Manifest) -> Manifest:
     bounded = {*given.get("max", {}), *given.get("min", {})}
     ours = {name: {key: one for key, one in LIMIT[name].items() if key not in bounded} for name in DEFAULTS}
     return {"type": LIMIT["type"], **{name: amounts for name, amounts in ours.items() if amounts}, **given}
+
+
+def _counts(settings: Settings) -> dict[str, str]:
+    """A volume of models that goes with its pod is a claim for each pod: those are counted already."""
+    a_claim_each = "ephemeral" in (settings.model_volume or {})
+    return {name: most for name, most in QUOTA.items() if not (a_claim_each and name == "persistentvolumeclaims")}
 
 
 def _policies(
