@@ -54,7 +54,7 @@ class Settings:
     """US dollars of one GPU for one hour."""
 
     cache_dir: str = ""
-    """Folder or URL where hubs keep baselines from one campaign to the next; empty: none are kept."""
+    """Folder where hubs keep baselines from one campaign to the next; empty: none are kept. Hubs on a cluster share none."""
 
     model_dir: str = ""
     """Folder with pretrained models that tasks may name; empty: only installed packages, absolute folders and hub ids."""

@@ -30,6 +30,7 @@ REFUSED = {
     "a word for a number": ("operator: {replicas: two}", "/operator/replicas"),
     "no replica": ("operator: {replicas: 0}", "minimum: got 0, want 1"),
     "a typing error": ("operator: {replica: 3}", "'replica' not allowed"),
+    "a cache that no hub could reach": ('cache: {url: "s3://bucket"}', "'cache' not allowed"),
     "an unknown part": ("webhook: {enabled: true}", "'webhook' not allowed"),
     "the key itself": ("provider: {apiKey: sk-1}", "'apiKey' not allowed"),
     "a price that is no text": ("prices: {gpu: 2.5}", "/prices/gpu"),
@@ -152,8 +153,8 @@ def test_values_reach_the_operator() -> None:
     assert _environment("--set", "operator.jobTTLSeconds=0")["AAR_JOB_TTL_SECONDS"] == "0"
 
 
-OUTSIDE = {"AAR_HUB_URL_TEMPLATE", "AAR_PROVIDER_KEY"}
-"""For an operator that runs outside the cluster, which a chart does not start; in a pod a key is a file."""
+OUTSIDE = {"AAR_HUB_URL_TEMPLATE", "AAR_PROVIDER_KEY", "AAR_CACHE_DIR"}
+"""For an operator that runs outside the cluster or on one machine, which a chart does not start; in a pod a key is a file."""
 
 
 def test_settings_are_the_ones_that_the_operator_reads() -> None:

@@ -103,7 +103,6 @@ capabilities:
   (list "AAR_IMAGE_PULL_POLICY" $v.images.pullPolicy)
   (list "AAR_CPU_USD_PER_HOUR" $v.prices.cpu)
   (list "AAR_GPU_USD_PER_HOUR" $v.prices.gpu)
-  (list "AAR_CACHE_DIR" $v.cache.url)
   (list "AAR_MODEL_DIR" $v.models.dir)
   (list "AAR_MODEL_VOLUME" $v.models.volume)
   (list "AAR_PROVIDER_URL" $v.provider.url)
