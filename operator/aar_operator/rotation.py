@@ -1,4 +1,4 @@
-"""The provider's key and certificates as their files have them now: whoever renews a mounted Secret need not start anything again."""
+"""Keys, certificates and credentials as their files have them now: whoever renews a mounted Secret need not start anything again."""
 
 from __future__ import annotations
 
@@ -14,31 +14,35 @@ Mark = tuple[int, int, int] | None
 
 
 class Rotating:
-    """Settings whose two files are read again whenever one has changed."""
+    """Settings whose files are read again whenever one has changed."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._seen: tuple[Mark, Mark] | None = None
+        pulls = settings.pull_secret_files.values()
+        self._files = [path for path in (settings.provider_key_file, settings.provider_ca_file, *pulls) if path]
+        self._seen: list[Mark] = []
 
     def now(self) -> Settings:
         """The settings; a file that is away or empty leaves what was read before."""
-        known = self._settings
-        if known.provider_key_file or known.provider_ca_file:
-            marks = _mark(known.provider_key_file), _mark(known.provider_ca_file)
-            if marks != self._seen:
-                key = _text(known.provider_key_file).strip() or known.provider_key
-                certificates = _text(known.provider_ca_file) or known.provider_ca
-                self._settings = replace(known, provider_key=key, provider_ca=certificates)
-                self._seen = marks
+        marks = [_mark(path) for path in self._files]
+        if marks != self._seen:
+            self._seen, known = marks, self._settings
+            pulls = {name: _text(path) or known.pull_secrets[name] for name, path in known.pull_secret_files.items()}
+            self._settings = replace(
+                known,
+                provider_key=_text(known.provider_key_file).strip() or known.provider_key,
+                provider_ca=_text(known.provider_ca_file) or known.provider_ca,
+                pull_secrets=pulls,
+            )
         return self._settings
 
 
 def _mark(path: str) -> Mark:
     try:
-        stat = Path(path).stat() if path else None
+        stat = Path(path).stat()
     except OSError:
         return None
-    return None if stat is None else (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _text(path: str) -> str:

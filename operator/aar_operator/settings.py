@@ -47,6 +47,12 @@ class Settings:
     image_pull_policy: str = "IfNotPresent"
     """imagePullPolicy of every container."""
 
+    pull_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Credentials of image registries (a Docker configuration in JSON) by name: every namespace of a campaign gets them, for the kubelet alone."""
+
+    pull_secret_files: Mapping[str, str] = field(default_factory=dict)
+    """Files that they were read from."""
+
     cpu_usd_per_hour: str = "0.05"
     """US dollars of one CPU core for one hour: about the list price of general-purpose cloud machines."""
 
@@ -186,6 +192,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
     env = os.environ if environ is None else environ
     for name in ("AAR_CPU_USD_PER_HOUR", "AAR_GPU_USD_PER_HOUR"):
         money.parse_usd(env.get(name) or "0")
+    pulls = {name: str(path) for name, path in _json(env, "AAR_PULL_SECRETS", dict).items()}
     return Settings(
         **_texts(env),
         workers=_number(env, "AAR_WORKERS", Settings.workers, 1),
@@ -195,6 +202,8 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         metrics_port=_number(env, "AAR_METRICS_PORT", Settings.metrics_port, 0),
         job_ttl_seconds=_number(env, "AAR_JOB_TTL_SECONDS", Settings.job_ttl_seconds, 0),
         api_server=_api_server(env),
+        pull_secrets={name: _content("AAR_PULL_SECRETS", path) for name, path in pulls.items()},
+        pull_secret_files=pulls,
         provider_key=(_file(env, "AAR_PROVIDER_KEY_FILE") or env.get("AAR_PROVIDER_KEY") or "").strip(),
         provider_key_file=_path(env, "AAR_PROVIDER_KEY_FILE"),
         provider_ca=_file(env, "AAR_PROVIDER_CA_FILE"),
@@ -271,8 +280,10 @@ def _json(env: Mapping[str, str], name: str, kind: type[dict[str, Any]] | type[l
 def _file(env: Mapping[str, str], name: str) -> str:
     """Content of the file that a variable names; empty if it names none."""
     path = env.get(name) or ""
-    if not path:
-        return ""
+    return _content(name, path) if path else ""
+
+
+def _content(name: str, path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -141,6 +141,17 @@ def test_the_provider_is_a_reference() -> None:
     assert "AAR_PROVIDER_KEY_FILE" not in _environment()
 
 
+def test_pull_secrets_reach_the_pods_of_the_chart_and_the_operator() -> None:
+    objects = render("--values", EVERYTHING)
+    for kind in ("Deployment", "Job"):
+        assert only(objects, kind)["spec"]["template"]["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    pod = only(objects, "Deployment")["spec"]["template"]["spec"]
+    path = json.loads(_environment("--values", EVERYTHING)["AAR_PULL_SECRETS"])["registry"]
+    mounts = {one["mountPath"]: one["name"] for one in pod["containers"][0]["volumeMounts"]}
+    volumes = {one["name"]: one for one in pod["volumes"]}
+    assert volumes[mounts[str(Path(path).parent)]]["secret"]["secretName"] == "registry"
+
+
 def test_values_reach_the_operator() -> None:
     given = _environment("--values", EVERYTHING)
     values = yaml.safe_load(EVERYTHING.read_text())

@@ -98,7 +98,9 @@ def limited(plane: Plane, api: Api, hubs: Hubs, folder: Path) -> Iterator[Operat
         "AAR_RELIST_SECONDS": "3600",
         "AAR_NODE_SELECTOR": json.dumps(NO_NODE),
         "AAR_CLUSTER_QUEUE": QUEUE,
+        "AAR_PULL_SECRETS": json.dumps({"registry": str(folder / "registry")}),
     }
+    (folder / "registry").write_text('{"auths": {}}')
     with world.operator(_as_the_operator(plane, api, folder), folder, environment) as process:
         yield process
         print(process.log.read_text()[-6000:])
@@ -113,6 +115,8 @@ def test_what_the_chart_allows_is_enough(api: Api, hubs: Hubs, kubelet: Kubelet,
     kubelet.ends = researchers_run
     found, hub = begun(api, hubs, PEOPLE)
     space = part(found, "r0")
+    assert {str(one["spec"]["imagePullSecrets"]) for one in api.list("Pod", space)} == {"[{'name': 'pull-registry'}]"}
+    assert api.get("Secret", space, "pull-registry")["type"] == "kubernetes.io/dockerconfigjson"
     hub.ask_for("c-1", ASKED)
     job = until("its Job", lambda: api.get("Job", space, "c-1-1"))
     _queued(api, job)

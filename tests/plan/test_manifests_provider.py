@@ -101,12 +101,22 @@ def test_files_are_read_again_when_they_change(tmp_path: Path):
     key, authority = tmp_path / "key", tmp_path / "ca.crt"
     key.write_text(f"{KEY}\n")
     authority.write_text("pem")
-    known = settings.read({"AAR_PROVIDER_KEY_FILE": str(key), "AAR_PROVIDER_CA_FILE": str(authority)})
+    pull = tmp_path / "pull"
+    pull.write_text("{}")
+    known = settings.read(
+        {
+            "AAR_PROVIDER_KEY_FILE": str(key),
+            "AAR_PROVIDER_CA_FILE": str(authority),
+            "AAR_PULL_SECRETS": json.dumps({"mine": str(pull)}),
+        }
+    )
     kept = Rotating(known)
     assert (kept.now().provider_key, kept.now().provider_ca) == (KEY, "pem")
     assert kept.now() is kept.now(), "nothing is read while nothing changes"
     key.write_text("sk-the-next")
     authority.write_text("another pem")
+    pull.write_text('{"auths": {}}')
+    assert kept.now().pull_secrets == {"mine": '{"auths": {}}'}
     assert (kept.now().provider_key, kept.now().provider_ca) == ("sk-the-next", "another pem")
     for spoil in (lambda: key.write_text(""), key.unlink):
         spoil()

@@ -192,6 +192,17 @@ def test_no_pod_can_fill_the_disk_of_its_node() -> None:
         assert folders.get("work", {"sizeLimit": "3Gi"})["sizeLimit"] == "3Gi"
 
 
+def test_credentials_of_registries_are_for_the_kubelet_of_every_part() -> None:
+    settings = Settings(pull_secrets={"mine": "{}"})
+    for part in ("hub", "baseline", "r0"):
+        made = namespace.build(CAMPAIGN, part, settings)
+        secret, account = (next(one for one in made if one["kind"] == kind) for kind in ("Secret", "ServiceAccount"))
+        assert (secret["type"], secret["stringData"]) == ("kubernetes.io/dockerconfigjson", {".dockerconfigjson": "{}"})
+        assert account["imagePullSecrets"] == [{"name": secret["metadata"]["name"]}]
+        assert made.index(secret) < made.index(account)
+    assert "imagePullSecrets" not in str(namespace.build(CAMPAIGN, "r0", Settings()))
+
+
 VOLUMES = {
     "none": (None, {}, "2"),
     "an image, which is no claim": ({"image": {"reference": "models:1"}}, {}, "2"),
@@ -232,6 +243,10 @@ BAD = {
     "unknown level": ({"AAR_LOG_LEVEL": "LOUD"}, "one of DEBUG, INFO, WARNING, ERROR"),
     "unknown isolation": ({"AAR_ISOLATION": "Off"}, "one of Required, Reported"),
     "limit below zero": ({"AAR_NAMESPACE_LIMITS": '{"a": {"gpus": -1}}'}, "AAR_NAMESPACE_LIMITS is"),
+    "missing credentials": (
+        {"AAR_PULL_SECRETS": '{"a": "/nowhere"}'},
+        "AAR_PULL_SECRETS is '/nowhere', which cannot be read",
+    ),
     "missing file": (
         {"AAR_PROVIDER_KEY_FILE": "/nowhere"},
         "AAR_PROVIDER_KEY_FILE is '/nowhere', which cannot be read",

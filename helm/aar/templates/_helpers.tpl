@@ -90,6 +90,10 @@ capabilities:
 {{- /* What the operator is told: docs/operator-settings.md explains each. */ -}}
 {{- define "aar.environment" -}}
 {{- $v := .Values -}}
+{{- $pulls := dict }}
+{{- range $v.images.pullSecrets }}
+{{- $_ := set $pulls . (printf "/etc/aar/pull/%s/.dockerconfigjson" .) }}
+{{- end }}
 - name: AAR_OPERATOR_NAMESPACE
   valueFrom:
     fieldRef: {fieldPath: metadata.namespace}
@@ -101,6 +105,7 @@ capabilities:
   (list "AAR_IMAGE_AGENT" (include "aar.image" (list . "agent")))
   (list "AAR_IMAGE_LAB" (include "aar.image" (list . "lab")))
   (list "AAR_IMAGE_PULL_POLICY" $v.images.pullPolicy)
+  (list "AAR_PULL_SECRETS" $pulls)
   (list "AAR_CPU_USD_PER_HOUR" $v.prices.cpu)
   (list "AAR_GPU_USD_PER_HOUR" $v.prices.gpu)
   (list "AAR_MODEL_DIR" $v.models.dir)

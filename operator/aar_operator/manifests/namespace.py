@@ -26,6 +26,7 @@ LIMIT: Manifest = {
 DEFAULTS = ("default", "defaultRequest")
 LINK_LOCAL = {"0.0.0.0/0": ["169.254.0.0/16"], "::/0": ["fe80::/10", "fd00:ec2::254/128"]}
 """Everywhere, but for where clouds have their metadata services."""
+PULL_KEY = ".dockerconfigjson"
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 
@@ -44,7 +45,7 @@ def build(campaign: ResearchCampaign, part: str, settings: Settings, address: st
         space,
         obj("v1", "ResourceQuota", "sandbox", namespace, marks, spec=quota),
         obj("v1", "LimitRange", "sandbox", namespace, marks, spec=limits),
-        obj("v1", "ServiceAccount", ACCOUNT, namespace, marks, automountServiceAccountToken=False),
+        *_registries(namespace, marks, settings),
         *_policies(campaign, part, namespace, marks, settings),
     ]
 
@@ -56,6 +57,21 @@ def _limit(given: Manifest) -> Manifest:
     bounded = {*given.get("max", {}), *given.get("min", {})}
     ours = {name: {key: one for key, one in LIMIT[name].items() if key not in bounded} for name in DEFAULTS}
     return {"type": LIMIT["type"], **{name: amounts for name, amounts in ours.items() if amounts}, **given}
+
+
+def _registries(namespace: str, marks: dict[str, str], settings: Settings) -> list[Manifest]:
+    """The account of every pod, and the credentials by which the kubelet pulls images for it; no container sees these."""
+    names = {name: f"pull-{name}" for name in settings.pull_secrets}
+    body: Manifest = {"imagePullSecrets": [{"name": own} for own in names.values()]} if names else {}
+    return [
+        *(_registry(names[name], namespace, marks, text) for name, text in settings.pull_secrets.items()),
+        obj("v1", "ServiceAccount", ACCOUNT, namespace, marks, automountServiceAccountToken=False, **body),
+    ]
+
+
+def _registry(name: str, namespace: str, marks: dict[str, str], text: str) -> Manifest:
+    given = {PULL_KEY: text}
+    return obj("v1", "Secret", name, namespace, marks, type="kubernetes.io/dockerconfigjson", stringData=given)
 
 
 def _counts(settings: Settings) -> dict[str, str]:
