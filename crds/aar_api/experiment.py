@@ -74,7 +74,8 @@ class ExperimentSpec(Model):
         description="Name of the campaign, in the same namespace."
     )
     purpose: Purpose = Field(
-        default="Exploration", description="What it is for; other than Exploration only the operator may set it."
+        default="Exploration",
+        description="What it is for; a person may set Exploration, and Smoke for a try, and the operator alone the others.",
     )
     submitted_by: SubmittedBy | None = Field(
         default=None, description="Who asked for it; only the operator may set it."

@@ -48,6 +48,10 @@ REFUSED = {
     "a user that would end the expression": ('admission: {operatorUsers: ["x\']"]}', "/admission/operatorUsers/0"),
     "a limit of a namespace": ("namespaceLimits: {team: {usdPerMonth: 5}}", "/namespaceLimits/team/usdPerMonth"),
     "a probe without a port": ("isolation: {probeTargets: [1.1.1.1]}", "/isolation/probeTargets/0"),
+    "a port that there is not": ('isolation: {probeTargets: ["1.1.1.1:65536"]}', "/isolation/probeTargets/0"),
+    "port 0": ('isolation: {probeTargets: ["1.1.1.1:0"]}', "/isolation/probeTargets/0"),
+    "a name that no object can have": ("fullnameOverride: Aar_1", "/fullnameOverride"),
+    "a name that begins with a digit": ('nameOverride: "1"', "/nameOverride"),
     "a label of the chart's": ("commonLabels: {app.kubernetes.io/name: mine}", "propertyName 'app.kubernetes.io/name'"),
     "a class of the system's": ("admission: {priorityClasses: [system-node-critical]}", "/admission/priorityClasses/0"),
     "a default class of the system's": ("sandbox: {priorityClassName: system-x}", "/sandbox/priorityClassName"),
@@ -150,6 +154,20 @@ def test_pull_secrets_reach_the_pods_of_the_chart_and_the_operator() -> None:
     mounts = {one["mountPath"]: one["name"] for one in pod["containers"][0]["volumeMounts"]}
     volumes = {one["name"]: one for one in pod["volumes"]}
     assert volumes[mounts[str(Path(path).parent)]]["secret"]["secretName"] == "registry"
+
+
+def test_names_that_look_like_numbers_stay_names() -> None:
+    """Kubernetes takes them; YAML would read a number, which the API server refuses."""
+    names = ("serviceAccount.name", "operator.priorityClassName", "provider.existingSecret", "provider.caConfigMap")
+    chosen = [*(f"{name}=1234" for name in names), "images.pullSecrets={1234}"]
+    objects = render(*(part for one in chosen for part in ("--set-string", one)))
+    pod = only(objects, "Deployment")["spec"]["template"]["spec"]
+    sources = [one.get("secret", one.get("configMap")) for one in pod["volumes"] if "emptyDir" not in one]
+    found = [pod["serviceAccountName"], pod["priorityClassName"], pod["imagePullSecrets"][0]["name"]]
+    found += [source.get("secretName", source.get("name")) for source in sources]
+    assert found == ["1234"] * 6
+    subjects = [one["subjects"][0]["name"] for one in objects if one["kind"].endswith("RoleBinding")]
+    assert [*subjects, only(objects, "ServiceAccount")["metadata"]["name"]] == ["1234"] * 3
 
 
 def test_values_reach_the_operator() -> None:
