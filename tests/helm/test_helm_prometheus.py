@@ -65,6 +65,16 @@ class Watched:
         series = answer.json()["data"]["result"]
         return [float(text) for one in series for _, text in one["values"] if math.isfinite(float(text))]
 
+    def choices(self, query: str) -> list[str]:
+        """What Grafana offers by `label_values(series, label)`."""
+        asked = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
+        assert asked is not None, query
+        about = {"match[]": asked[1], "start": self.began, "end": time.time()}
+        answer = self.client.get(f"/api/v1/label/{asked[2]}/values", params=about)
+        assert answer.is_success, answer.text
+        found: list[str] = answer.json()["data"]
+        return found
+
     @property
     def names(self) -> set[str]:
         """Names of all series."""
@@ -82,7 +92,12 @@ def prometheus(folder: Path, scraped: dict[str, int], listens: int) -> subproces
     rules = only(render("--set", "metrics.prometheusRule.enabled=true"), "PrometheusRule")["spec"]
     (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
     jobs = [
-        {"job_name": job, "honor_labels": True, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+        {
+            "job_name": job,
+            "honor_labels": True,
+            # As where a PodMonitor found the pod.
+            "static_configs": [{"targets": [f"127.0.0.1:{port}"], "labels": {"namespace": f"of-the-{job}"}}],
+        }
         for job, port in scraped.items()
     ]
     every = {"scrape_interval": "1s", "evaluation_interval": "5s"}
@@ -200,18 +215,32 @@ def run_to_the_end(command: list[str | Path], environment: dict[str, str]) -> No
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
+def pages() -> dict[str, dict]:
+    """The dashboards by name."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted((CHART / "dashboards").glob("*.json"))}
+
+
+def chosen(query: str) -> str:
+    """A query with the choices that a person would make."""
+    for name, value in {"$campaign": "watched", "$namespace": ".*", "$__rate_interval": "30s"}.items():
+        query = query.replace(name, value)
+    return query
+
+
 def queries() -> dict[str, str]:
-    """Every query of the dashboards under a name, with the choices that a person would make."""
+    """Every query of the dashboards' panels under a name."""
     found = {}
-    for path in sorted((CHART / "dashboards").glob("*.json")):
-        for panel in json.loads(path.read_text())["panels"]:
+    for name, page in pages().items():
+        for panel in page["panels"]:
             for target in panel.get("targets", []):
-                chosen = {"$campaign": "watched", "$namespace": ".*", "$__rate_interval": "30s"}
-                text = target["expr"]
-                for name, value in chosen.items():
-                    text = text.replace(name, value)
-                found[f"{path.stem}: {panel['title']} {target['refId']}"] = text
+                found[f"{name}: {panel['title']} {target['refId']}"] = chosen(target["expr"])
     return found
+
+
+def variables() -> dict[str, str]:
+    """Every query for what a person may choose from."""
+    asked = [(name, one) for name, page in pages().items() for one in page["templating"]["list"]]
+    return {f"{name}: {one['name']}": chosen(one["query"]) for name, one in asked if one["type"] == "query"}
 
 
 def series_of(query: str) -> set[str]:
@@ -224,6 +253,13 @@ def series_of(query: str) -> set[str]:
 def test_query_has_data(watched: Watched, query: str) -> None:
     assert series_of(query) <= watched.names
     assert watched.figures(query), query
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(RUN_SECONDS + 120)
+@pytest.mark.parametrize("query", variables().values(), ids=variables())
+def test_there_is_something_to_choose_from(watched: Watched, query: str) -> None:
+    assert watched.choices(query), query
 
 
 @pytest.mark.slow
@@ -248,5 +284,7 @@ def test_prometheus_evaluates_the_alerts(watched: Watched) -> None:
 def test_dashboards_ask_for_known_series() -> None:
     """A name that is neither a hub's nor the operator's is a typing error; the hub's part is checked by the run above."""
     documented = set(re.findall(r"^\| `(aar_\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.M))
-    asked = {re.sub(r"_bucket$", "", name) for query in queries().values() for name in series_of(query)}
+    every = [*queries().values(), *variables().values()]
+    assert len(variables()) == 2
+    asked = {re.sub(r"_bucket$", "", name) for query in every for name in series_of(query)}
     assert asked <= documented
