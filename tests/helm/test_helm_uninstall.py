@@ -15,6 +15,8 @@ from helm.charttools import only, render
 
 FINALIZER = "aar.dev/cleanup"
 NAMES = ("one", "two")
+HELM_SECONDS = 300
+"""How long `helm uninstall` waits unless it is told otherwise."""
 RBAC = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding")
 
 
@@ -107,6 +109,40 @@ def test_says_what_does_not_go(api: Api, account: Path, campaigns: None) -> None
     code, said = run(api, account, "--campaigns=Delete", "--wait-seconds=0")
     assert code == 1
     assert "2 campaigns (leaving/one, leaving/two) were deleted but are not gone after 0 seconds" in said
+
+
+EXPERIMENTS = "/apis/aar.dev/v1alpha1/namespaces/leaving/experiments"
+
+
+@pytest.fixture
+def orphan(api: Api, account: Path) -> Iterator[str]:
+    """An experiment whose campaign was forced away, and one that nothing holds; the path of the first."""
+    for name, held in (("orphan", [FINALIZER]), ("free", [])):
+        meta = {"name": name, "namespace": "leaving", "finalizers": held}
+        spec = {"campaignRef": "gone", "method": {"builtin": "hard-labels"}}
+        one = {"apiVersion": "aar.dev/v1alpha1", "kind": "Experiment", "metadata": meta, "spec": spec}
+        until = time.monotonic() + 30
+        while not (answer := api.create(one)).is_success:
+            assert time.monotonic() < until, answer.text
+            time.sleep(0.2)
+    yield f"{EXPERIMENTS}/orphan"
+    api.call("PATCH", f"{EXPERIMENTS}/orphan", {"metadata": {"finalizers": None}})
+    for name in ("orphan", "free"):
+        api.call("DELETE", f"{EXPERIMENTS}/{name}")
+
+
+def test_an_experiment_without_its_campaign_counts_too(api: Api, account: Path, orphan: str) -> None:
+    code, said = run(api, account)
+    assert code == 1
+    assert "1 experiment (leaving/orphan) would be left with the finalizer" in said
+    assert "kubectl delete experiments" in said
+    assert run(api, account, "--campaigns=Delete", "--wait-seconds=0")[0] == 1
+    assert "deletionTimestamp" in api.call("GET", orphan).json()["metadata"]
+
+
+def test_the_hook_ends_before_helm_does() -> None:
+    job = only(render(), "Job")
+    assert job["spec"]["activeDeadlineSeconds"] <= HELM_SECONDS
 
 
 def test_nothing_to_do(api: Api, account: Path) -> None:
