@@ -38,7 +38,5 @@ def _checked(check: Callable[[Evidence], str], evidence: Evidence) -> str:
     """A check's finding; that it broke is one too."""
     try:
         return check(evidence)
-    except (
-        Exception
-    ) as error:  # code of a stranger's broke it: what raised would have the settlement fail, and be tried for ever
+    except Exception as error:  # noqa: BLE001  a stranger's code broke it, and settlement would be tried for ever
         return f"it could not be judged ({type(error).__name__}), which a person should look into"
