@@ -187,7 +187,7 @@ def _research(hub: hub_module.Hub, url: str, kind: str, number: int, folder: Pat
 def _figures(hub: hub_module.Hub) -> dict[str, float]:
     with hub.db.read() as tx:
         chosen = records.campaign(tx).verification["selected"]
-        found = verification.candidates(tx)
+        found = verification.candidates(tx, hub)
         means = {one.experiment: mean for one, mean in selection.distinct(found)}
         again = {name: progress.verified_run(tx, name) for name in chosen}
         vanilla = records.score(tx, records.campaign(tx).verification["vanilla"])

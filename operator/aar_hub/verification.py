@@ -8,14 +8,16 @@ two changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeGuard, get_args
 
 import sqlalchemy as sa
 from aar_api import names
+from aar_api.base import Scalar
 from aar_api.experiment import Control, Method, SubmittedBy
 
-from aar_hub import baselines, catalogue, purse, records, scorer
-from aar_hub.domain import ledger, selection
+from aar_hub import baselines, catalogue, purse, records, scorer, snapshots
+from aar_hub.domain import ledger, selection, snapshot
 from aar_hub.hub import Hub
 from aar_hub.records import UNSETTLED, VERIFYING, Campaign, Exp, TaskRow
 from aar_hub.requests import HUB, request, spec_of
@@ -64,18 +66,28 @@ def _unsettled(tx: sa.Connection) -> bool:
     return bool(records.experiments(tx, EXPS.purpose.in_(VERIFYING), EXPS.state.in_(UNSETTLED)))
 
 
-def candidates(tx: sa.Connection) -> list[selection.Candidate]:
-    """Every scored exploration, with its exact score on the feedback half."""
+def candidates(tx: sa.Connection, hub: Hub) -> list[selection.Candidate]:
+    """Every scored exploration that is no near-duplicate of an earlier one, with its exact score on the feedback half."""
     found = []
-    for exp in records.experiments(tx, EXPS.purpose == "Exploration", EXPS.state == "scored"):
+    where = (EXPS.purpose == "Exploration", EXPS.state == "scored", EXPS.duplicate_of.is_(None))
+    for exp in records.experiments(tx, *where):
         row = records.score(tx, exp.name)
         if row is not None:
-            found.append(selection.Candidate(exp.name, exp.snapshot, exp.builtin, exp.config, row["pgr"]))
+            code, config = _method(tx, hub, exp)
+            found.append(selection.Candidate(exp.name, code, exp.builtin, config, row["pgr"]))
     return found
 
 
+def _method(tx: sa.Connection, hub: Hub, exp: Exp) -> tuple[str | None, Mapping[str, Scalar]]:
+    """What an experiment's code does, and the hyper-parameters that it can read."""
+    if exp.snapshot is None:
+        return None, exp.config
+    files = snapshots.get(tx, hub, exp.snapshot).files
+    return snapshot.essence(files), exp.config if snapshot.reads_config(files) else {}
+
+
 def _select(tx: sa.Connection, hub: Hub, campaign: Campaign) -> dict[str, Any]:
-    best = selection.distinct(candidates(tx))[: campaign.spec.evaluation.replication.top_k]
+    best = selection.distinct(candidates(tx, hub))[: campaign.spec.evaluation.replication.top_k]
     chosen = [one.experiment for one, _ in best]
     plan: dict[str, Any] = {"selected": chosen, "vanilla": None}
     plan["reported"] = {one.experiment: mean for one, mean in best}

@@ -28,7 +28,7 @@ OPERATOR = "operator-secret"
 SMALL = {"negatives": "simple", "nLabelled": 20, "nTrain": 40, "nTest": 200}
 MATH = {"name": "math", "params": SMALL}
 REVIEWS = {"name": "reviews", "params": {**SMALL, "nTest": 100}}
-METHOD = "def train(lab):\n    return lab.predict(lab.finetune(lab.weak))\n"
+METHOD = "def train(lab):\n    return lab.predict(lab.finetune(lab.weak, **lab.config))\n"
 CARDS = [
     MethodCard(name="hard-labels", summary="plain", citation="none", source=METHOD),
     MethodCard(

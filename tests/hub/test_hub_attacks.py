@@ -163,6 +163,23 @@ def test_seed_picking_by_repeating(world: World) -> None:
     assert {world.specs[name].get("replicates") for name in names} == {None, good}
 
 
+def test_filling_every_slot_with_one_method(world: World) -> None:
+    """A comment more, or a value that nothing reads, was another method with seeds of its own; and so was a colleague's, sent in again."""
+    truth, one, rival = world.truth(), world.researcher("r0"), world.researcher("r1")
+    bare = METHOD.replace(", **lab.config", "")
+    honest = rival.explore(predict=lambda i: answers(truth, 0.75, i), snapshot=rival.upload("import math\n" + METHOD))
+    for turn, accuracy in enumerate((0.86, 0.84, 0.82)):
+        code = one.upload(f"# {turn}\n" + bare)
+        one.explore(
+            predict=lambda i, a=accuracy, t=turn: answers(truth, a, i + 10 * t), snapshot=code, config={"x": turn}
+        )
+    copied = one.explore(predict=lambda i: answers(truth, 0.75, i), snapshot=one.upload("import os\n" + METHOD))
+    assert copied["duplicateOf"] == honest["name"]
+    world.stage("verifying")
+    names = world.until_requested(3)
+    assert {world.specs[name].get("replicates") for name in names} > {None, honest["name"]}
+
+
 def test_seed_picking_by_asking_for_seeds(world: World) -> None:
     for body in ({"seeds": [1, 2]}, {"seed": 7}, {"drawn": [7]}):
         assert world.researcher().submit(**body).status_code == 422

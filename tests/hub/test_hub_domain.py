@@ -191,6 +191,27 @@ def test_repeats_count_by_their_mean() -> None:
     ]
 
 
+BARE = "def train(lab):\n    return lab.predict(lab.finetune(lab.weak))\n"
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        pytest.param("# new\n" + BARE.replace("    ", "  "), True, id="a comment and other layout"),
+        pytest.param('"""New."""\n' + BARE.replace("lab):\n", 'lab):\n    """New."""\n'), True, id="docstrings"),
+        pytest.param(BARE.replace("lab.weak", "lab.weak > 0.5"), False, id="another expression"),
+        pytest.param(BARE + "x = " + "-" * 5000 + "1\n", False, id="too deep to compare"),
+    ],
+)
+def test_what_makes_another_method(other: str, same: bool) -> None:
+    assert (snapshot.essence({"method.py": BARE}) == snapshot.essence({"method.py": other})) is same
+
+
+def test_configuration_counts_where_it_is_read() -> None:
+    assert not snapshot.reads_config({"method.py": BARE, "notes.txt": "config"})
+    assert snapshot.reads_config({"method.py": METHOD})
+
+
 @pytest.mark.parametrize(
     ("p", "rejected"),
     [

@@ -18,15 +18,17 @@ class Candidate:
     """A scored experiment."""
 
     experiment: str
-    snapshot: str | None
+    code: str | None
+    """Digest of what the snapshot does (`snapshot.essence`); none for a built-in."""
     builtin: str | None
     config: Mapping[str, Scalar]
+    """The hyper-parameters that the method can read."""
     pgr: float
 
     @property
     def configuration(self) -> str:
         """What makes two experiments the same method: code and hyper-parameters, not seeds."""
-        return digest.of_json([self.snapshot, self.builtin, dict(self.config)])
+        return digest.of_json([self.code, self.builtin, dict(self.config)])
 
 
 def distinct(candidates: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
