@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -189,5 +190,9 @@ def score(tx: sa.Connection, name: str) -> sa.RowMapping | None:
 
 
 def emit(tx: sa.Connection, event: Mapping[str, Any]) -> None:
-    """Append to the feed."""
-    tx.execute(sa.insert(tables.feed).values(event=dict(event)))
+    """Append to the feed. Cursors are milliseconds since 1970, or one more than the last: what a hub says whose volume was put back to
+    what it once held is then news, too, to whoever had read on since.
+    """
+    last = tx.execute(sa.select(sa.func.max(tables.feed.c.cursor))).scalar() or 0
+    cursor = max(last + 1, time.time_ns() // 10**6)
+    tx.execute(sa.insert(tables.feed).values(cursor=cursor, event=dict(event)))

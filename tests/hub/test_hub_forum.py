@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hub.hubworld import CARDS, World, answers, spec
@@ -81,6 +83,19 @@ def test_findings_get_their_numbers_from_the_hub(world: World) -> None:
     unknown = one.post("/v1/findings", body | {"experiments": ["nobody"], "key": "b"})
     assert unknown.status_code == 422
     assert unknown.json()["message"] == "No experiment is named 'nobody' here: name those of the leaderboard."
+
+
+def test_a_hub_with_an_older_volume_is_heard_again(
+    world: World, worlds: Callable[..., World], researched: World
+) -> None:
+    """What it says next is news to whoever read on after that volume was saved."""
+    one, saved = world.researcher(), worlds("saved", like=researched)
+    for i in range(5):
+        one.submit(config={"x": i})
+    read = world.must("GET", "/v1/operator/feed", params={"cursor": 0})["cursor"]
+    name = saved.researcher().submit(config={"x": 9}).json()["name"]
+    page = saved.must("GET", "/v1/operator/feed", params={"cursor": read})
+    assert [one["experiment"] for one in page["events"]] == [name]
 
 
 def test_the_feed_is_read_by_cursor(world: World) -> None:

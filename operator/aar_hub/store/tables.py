@@ -144,9 +144,8 @@ ledger_totals = Table(  # sums of the ledger, kept with every row: a balance mus
 feed = Table(
     "feed",
     METADATA,
-    Column("cursor", Integer, primary_key=True, autoincrement=True),
+    Column("cursor", BigInteger, primary_key=True, autoincrement=False),
     Column("event", JSON, nullable=False),
-    sqlite_autoincrement=True,
 )
 
 findings = Table(
