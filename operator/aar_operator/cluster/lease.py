@@ -43,29 +43,41 @@ class Lease:
         self._client, self._namespace, self._identity = client, namespace, identity
         self._observed = _Observed()
         self._held: Manifest | None = None
+        self._holder = ""
+        """Who held it before the last attempt, as far as that read it."""
+        self._renewed = 0.0
+        """When the renewal was asked for by which this replica holds it."""
 
     async def acquire(self) -> None:
-        """Wait until this replica holds the Lease."""
-        while not await self._attempt():
+        """Wait until this replica holds the Lease. An answer that comes too late gives nothing: it may be another's by then."""
+        while True:
+            asked = time.monotonic()
+            if await self._attempt() and time.monotonic() - asked < RENEW_SECONDS:
+                break
             await asyncio.sleep(RETRY_SECONDS)
+        self._renewed = asked
         log.info("%s leads.", self._identity)
 
     async def keep(self) -> None:
-        """Renew for as long as that works.
+        """Renew for as long as that works. What counts is when a renewal was asked for: the server may have entered it then.
 
         Raises:
-            LeaseLost: it did not for RENEW_SECONDS.
+            LeaseLost: it did not for RENEW_SECONDS, or another holds it.
         """
-        renewed = time.monotonic()
-        while time.monotonic() - renewed < RENEW_SECONDS:
-            await asyncio.sleep(RETRY_SECONDS)
-            left = RENEW_SECONDS - (time.monotonic() - renewed)
+        while (left := RENEW_SECONDS - (time.monotonic() - self._renewed)) > 0:
+            await asyncio.sleep(min(RETRY_SECONDS, left))
+            asked = time.monotonic()
+            left = RENEW_SECONDS - (asked - self._renewed)
             try:
                 held = await asyncio.wait_for(self._attempt(), max(left, 0.1))
             except TimeoutError:
                 break
             if held:
-                renewed = time.monotonic()
+                self._renewed = asked
+            elif self._holder not in ("", self._identity):
+                raise LeaseLost(
+                    f"{self._holder} holds the Lease {self._namespace}/{NAME}: {self._identity} stops work."
+                )
         raise LeaseLost(
             f"{self._identity} could not renew the Lease {self._namespace}/{NAME} for {RENEW_SECONDS:.0f} s: it stops work until it "
             "leads again."
@@ -83,6 +95,7 @@ class Lease:
 
     async def _attempt(self) -> bool:
         """Take or renew the Lease; whether that worked."""
+        self._holder = ""
         try:
             self._held = await self._write()
         except ClusterError as error:
@@ -100,7 +113,7 @@ class Lease:
         if version != self._observed.version:
             self._observed = _Observed(version, time.monotonic())
         spec = there.get("spec", {})
-        holder = spec.get("holderIdentity")
+        holder = self._holder = spec.get("holderIdentity") or ""
         valid = float(spec.get("leaseDurationSeconds") or 0)
         if holder and holder != self._identity and time.monotonic() - self._observed.at < valid:
             return None

@@ -58,10 +58,19 @@ class Watching:
 
     async def _take(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None, "it was asked for"
-        while line := await process.stdout.readline():
-            event, manifest = json.loads(line)
-            self._saw(event, manifest)
+        while (told := await _next(process.stdout)) is not None:
+            self._saw(*told)
             await asyncio.sleep(0)  # where many lines are there, reading alone would let nothing else run
+
+
+async def _next(stdout: asyncio.StreamReader) -> tuple[str | None, Manifest] | None:
+    """An event and its object; none at the end, also in the middle of a line, as when the process was killed."""
+    try:
+        line = await stdout.readline()
+        event, manifest = json.loads(line) if line else (None, None)
+    except ValueError:
+        return None
+    return None if manifest is None else (event, manifest)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
