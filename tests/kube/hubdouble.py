@@ -59,6 +59,8 @@ class OneHub:
     target_reached: bool = False
     failed: str = ""
     down: bool = False
+    full: bool = False
+    """Whether it can write nothing more: it settles nothing."""
 
     def ask_for(self, name: str, spec: dict) -> None:
         """As if a researcher had submitted it."""
@@ -96,7 +98,9 @@ class OneHub:
         known = {"purpose": "Exploration", "submitted_by": "r0", "task": "chat", "label": "", "state": "admitted"}
         return [ExperimentView(name=name, **known) for name in self.admitted if name not in self.views]
 
-    def settle(self, name: str, settlement: Settlement) -> ExperimentView:
+    def settle(self, name: str, settlement: Settlement) -> ExperimentView | Response:
+        if self.full:
+            return JSONResponse({"reason": "Down", "message": "The disk is full."}, 500)
         self.settled.setdefault(name, []).append(settlement)
         if name in self.views:
             return self.views[name]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from aar_api import labels
+from aar_api.campaign import Spend
 from aar_operator.cluster import Conflict
+from aar_operator.plan import experiment as planned
 from kube import world
 from kube.hubdouble import Hubs
 from kube.inside import Faults, Inside
@@ -30,6 +32,38 @@ def test_campaign_goes_some_time_after_its_end(
     assert inside.live(lambda: phase(campaign(api, space)) == "Complete", 120)
     assert inside.live(lambda: campaign(api, space) == {}, 180)
     assert api.list("Namespace", selector=f"{labels.CAMPAIGN_UID}={found['metadata']['uid']}") == []
+
+
+def test_a_hub_that_can_write_nothing_more_does_not_hold_a_deleted_campaign(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planned, "UNSETTLED_SECONDS", 4.0)
+    kubelet.ends = lambda pod: 0 if job_name(pod) == "isolation" else None
+    inside = Inside(plane.kubeconfig, space, hubs.url)
+    found = api.create(world.campaign(space)).json()
+    assert inside.live(lambda: phase(campaign(api, space)) == "Researching", 120)
+    hub = hubs.of(part(found, "hub"))
+    hub.ask_for("c-1", {"campaignRef": "c", "method": {"builtin": "hard-labels"}})
+    assert inside.live(lambda: phase(api.get("Experiment", space, "c-1")) == "Running", 120)
+    hub.full = True
+    api.delete("ResearchCampaign", space, "c")
+    assert inside.live(lambda: campaign(api, space) == {}, 60)
+
+
+def test_what_was_cancelled_at_the_end_is_counted(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str
+) -> None:
+    """It is paid for after the campaign failed, and a month's sum of the namespace is made of what stands there."""
+    kubelet.ends = lambda pod: 0 if job_name(pod) == "isolation" else None
+    inside = Inside(plane.kubeconfig, space, hubs.url)
+    found = api.create(world.campaign(space)).json()
+    hub = hubs.of(part(found, "hub"))
+    hub.failed = "The task cannot be built."
+    assert inside.live(lambda: phase(campaign(api, space)) == "Failed", 120)
+    hub.spend = Spend(total_usd="0.40")
+    assert inside.live(lambda: (campaign(api, space)["status"].get("spend") or {}).get("totalUSD") == "0.40", 60)
+    assert list(campaign(api, space)["status"]["spendByMonth"].values()) == ["0.40"]
+    assert phase(campaign(api, space)) == "Failed"
 
 
 def test_why_research_ended_outlives_a_conflict(

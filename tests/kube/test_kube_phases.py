@@ -172,7 +172,7 @@ def test_a_quota_refuses_a_pod(plane: Plane, api: Api, hubs: Hubs, kubelet: Kube
 
 
 REFUSALS: dict[str, tuple[dict[str, str], Callable[[Api, str], tuple[str, str, str]], str]] = {
-    "a Secret of the hub": ({"secrets": "0"}, lambda api, space: condition(campaign(api, space), "Ready"), "secrets=1"),
+    "a Secret of a researcher": ({"secrets": "0"}, lambda api, space: condition(campaign(api, space), "Ready"), "secrets=1"),
     "the Job of an experiment": ({"count__jobs.batch": "2"}, lambda api, space: warned(api, space, "e"), "count/jobs.batch=1"),
 }  # fmt: skip
 

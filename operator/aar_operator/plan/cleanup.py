@@ -23,7 +23,12 @@ def over(campaign: ResearchCampaign, seen: CampaignSeen, now: datetime, settings
     if left is not None and left <= 0:
         meta = campaign.metadata
         return Plan(delete=(Target("ResearchCampaign", meta.namespace, meta.name),))
-    return Plan(delete=(*researchers.jobs(campaign, seen), *_probe_jobs(campaign, seen)), requeue=left)
+    told = seen.summary is not None and seen.summary.opened  # what was cancelled at the end is paid for after it
+    return Plan(
+        delete=(*researchers.jobs(campaign, seen), *_probe_jobs(campaign, seen)),
+        campaign_status=observed(campaign, seen, now) if told else None,
+        requeue=left,
+    )
 
 
 def deleted(campaign: ResearchCampaign, seen: CampaignSeen, now: datetime, settings: Settings) -> Plan:

@@ -30,6 +30,8 @@ SELDOM_SECONDS = 30.0
 """When to look again, for certainty, at what the campaign wakes its experiments for: that it is there, that its hub answers."""
 SILENCE_SECONDS = 60.0
 """How long a hub may be silent, while it starts again for example, before an experiment that has to go is let go unpaid."""
+UNSETTLED_SECONDS = 120.0
+"""How long the deletion of a campaign waits for a hub that answers but settles nothing."""
 RESEARCH = ("Exploration", "Smoke")
 NO_PLACE = (
     "It waits for a place: experiments that run, or whose turn is before its own, take all that the campaign's "
@@ -95,6 +97,19 @@ def _deleted(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Pla
     # Nobody will have the hub answer again: what ran is lost if it does not soon.
     since = (now - datetime.fromisoformat(str(experiment.metadata.deletion_timestamp))).total_seconds()
     return Plan(requeue=AGAIN_SECONDS) if seen.unasked or since < SILENCE_SECONDS else let_go
+
+
+def without_settlement(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan | None:
+    """The second step, when the hub does not settle the experiment, as one whose volume is full: none while that may still come. The
+    deletion of a campaign is not held up by it for ever.
+    """
+    campaign = seen.campaign
+    if campaign is None or experiment.metadata.deletion_timestamp is None:
+        return None
+    deleted = campaign.metadata.deletion_timestamp
+    if deleted is None or (now - datetime.fromisoformat(deleted)).total_seconds() < UNSETTLED_SECONDS:
+        return None
+    return Plan(delete=_children(seen), release=_released(experiment))
 
 
 def _released(experiment: Experiment) -> tuple[tuple[Target, dict[str, Any]], ...]:

@@ -9,8 +9,16 @@ from aar_api.conditions import Reason
 from aar_api.experiment import Experiment
 
 from aar_operator.cluster import Cluster, Denied, Invalid, Manifest, Ref
+from aar_operator.hubs import HubError
 from aar_operator.plan import line as line_up
-from aar_operator.plan.experiment import after_admission, after_settlement, idle, plan_experiment, refused_job
+from aar_operator.plan.experiment import (
+    after_admission,
+    after_settlement,
+    idle,
+    plan_experiment,
+    refused_job,
+    without_settlement,
+)
 from aar_operator.plan.model import ExperimentSeen, Plan
 from aar_operator.reconcile.jobs import Jobs
 from aar_operator.reconcile.lines import Lines
@@ -83,7 +91,14 @@ class ExperimentReconciler:
             answer = await line.hub.admit(name, plan.ask)
             return after_admission(experiment, seen, answer, now, self._settings)
         assert plan.settle is not None, "the caller looked"
-        return after_settlement(experiment, seen, await line.hub.settle(name, plan.settle), now)
+        try:
+            view = await line.hub.settle(name, plan.settle)
+        except HubError:
+            given_up = without_settlement(experiment, seen, now)
+            if given_up is None:
+                raise
+            return given_up
+        return after_settlement(experiment, seen, view, now)
 
     async def _observe(
         self,
