@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from aar_api import money
 from aar_api.campaign import Spend
 
-from aar_hub.domain.ledger import UNLIMITED, Balance, Pot
+from aar_hub.domain.ledger import UNLIMITED, Balance, Pot, within
 from aar_hub.errors import Refused
 from aar_hub.hub import Hub
 from aar_hub.records import Campaign
@@ -170,14 +170,19 @@ def gpu_from_verification(tx: sa.Connection, gpu: int) -> int:
     return min(gpu, _verification_gpu(tx))
 
 
-def settle(tx: sa.Connection, experiment: str, held: int, cpu: int, gpu: int, *, to_verification: bool) -> None:
-    """Release what an experiment held and pay what it used; what verification saved is verification's again."""
+def settle(tx: sa.Connection, experiment: str, held: int, cpu: int, gpu: int, *, to_verification: bool) -> int:
+    """Release what an experiment held and pay what it used, as far as that was held; what verification saved is verification's again.
+    What was paid.
+    """
     write(tx, f"release:{experiment}", "reserve", EXPERIMENT, -held, experiment)
     noted = sa.select(tables.ledger.c.micros).where(tables.ledger.c.key == f"gpu:reserve:{experiment}")
-    for_gpus = int(tx.execute(noted).scalar_one_or_none() or 0)
+    note = tx.execute(noted).scalar_one_or_none()
+    for_gpus = int(note or 0)
+    cpu, gpu = within(cpu, gpu, held, held if note is None else for_gpus)
     write(tx, f"gpu:release:{experiment}", GPU, EXPERIMENT, -for_gpus, experiment)
     write(tx, f"settle:{experiment}:cpu", "settle", "cpu", cpu, experiment)
     write(tx, f"settle:{experiment}:gpu", "settle", "gpu", gpu, experiment)
     if to_verification:
         write(tx, f"saved:{experiment}", "reserve", VERIFICATION, max(0, held - cpu - gpu), experiment)
         write(tx, f"gpu:saved:{experiment}", GPU, VERIFICATION, max(0, for_gpus - gpu), experiment)
+    return cpu + gpu

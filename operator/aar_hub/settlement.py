@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import sqlalchemy as sa
+from aar_api import money
 from aar_api.experiment import ExperimentSpec
 from aar_api.wire import ExperimentView, FeedEvent, Settlement
 
@@ -34,24 +35,27 @@ def settle(hub: Hub, name: str, settlement: Settlement) -> ExperimentView:
                 message="It ended before the hub had admitted it.",
             )
         if exp.state in UNSETTLED:
-            _pay(tx, hub, exp, settlement)
+            unpaid = _pay(tx, hub, exp, settlement)
             _note_missing(tx, exp, settlement)
             _end(tx, hub, records.experiment(tx, name), settlement)
+            if unpaid:
+                told = records.experiment(tx, name).message
+                records.change(tx, name, message=f"{told} {unpaid}".strip())
             records.emit(tx, FeedEvent(cursor=0, kind="experiment-updated", experiment=name).dump())
         view = views.experiment(tx, campaign, records.experiment(tx, name))
     hub.wake.set()
     return view
 
 
-def _pay(tx: sa.Connection, hub: Hub, exp: Exp, settlement: Settlement) -> None:
-    """What ran is paid for, whatever came of it."""
+def _pay(tx: sa.Connection, hub: Hub, exp: Exp, settlement: Settlement) -> str:
+    """What ran is paid for, whatever came of it, as far as money was held; a sentence on the rest."""
     resources = ExperimentSpec.model_validate(exp.spec).resources
     costs = [ledger.split_cost(one.seconds, resources, hub.prices) for one in settlement.indexes]
     cpu, gpu = sum(cost[0] for cost in costs), sum(cost[1] for cost in costs)
     campaign = records.campaign(tx)
     verifying = campaign.stage == "verifying" and not campaign.verified
     to_verification = verifying and verifies(exp, records.task(tx, exp.task))
-    purse.settle(tx, exp.name, exp.reserved, cpu, gpu, to_verification=to_verification)
+    paid = purse.settle(tx, exp.name, exp.reserved, cpu, gpu, to_verification=to_verification)
     job = {"name": settlement.job_name, "uid": settlement.job_uid, "image": settlement.image}
     held = sum(one.seconds for one in settlement.indexes)
     used = {
@@ -59,7 +63,13 @@ def _pay(tx: sa.Connection, hub: Hub, exp: Exp, settlement: Settlement) -> None:
         "gpu_seconds": held * resources.gpus,
         "run_seconds": max((one.seconds for one in settlement.indexes), default=0.0),
     }
-    records.change(tx, exp.name, cost=cpu + gpu, job=job, ended=Hub.now(), **used)
+    records.change(tx, exp.name, cost=paid, job=job, ended=Hub.now(), **used)
+    if paid == cpu + gpu:
+        return ""
+    return (
+        f"It ran for {money.format_usd(cpu + gpu)} USD, but {money.format_usd(paid)} USD of what was held for it could pay for that: "
+        "the rest is in no sum, so that no limit is passed."
+    )
 
 
 def _note_missing(tx: sa.Connection, exp: Exp, settlement: Settlement) -> None:

@@ -54,10 +54,35 @@ def pod(made: str, start: str, end: str, **went_before: int) -> dict[str, Any]:
     return {"metadata": meta, "status": status}
 
 
+def fetching_an_image(phase: str = "Pending") -> dict[str, Any]:
+    """A pod on a node that has none of its images yet."""
+    found = pod("12:00", "12:01", "")
+    waits = {"name": "fetch", "state": {"waiting": {"reason": "PodInitializing"}}}
+    return found | {"status": found["status"] | {"phase": phase, "initContainerStatuses": [waits]}}
+
+
+def fetched_late() -> dict[str, Any]:
+    """A pod whose image took three minutes."""
+    found = pod("12:00", "12:01", "12:06")
+    fetched = {
+        "name": "fetch",
+        "state": {"terminated": {"exitCode": 0, "startedAt": at("12:04"), "finishedAt": at("12:05")}},
+    }
+    posted = {
+        "name": "post",
+        "state": {"terminated": {"exitCode": 0, "startedAt": at("12:05"), "finishedAt": at("12:06")}},
+    }
+    steps = {"initContainerStatuses": [fetched], "containerStatuses": [posted]}
+    return found | {"status": found["status"] | steps}
+
+
 CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], float]] = {
     "one pod, all seen": ({}, [pod("12:00", "12:01", "12:04")], 180),
     "one that runs": ({}, [pod("12:00", "12:01", "")], 540),
     "one that trains, which Kubernetes calls Pending": ({}, [in_training()], 540),
+    "one whose image is fetched": ({}, [fetching_an_image()], 0),
+    "one that ended while its image was fetched": ({}, [fetching_an_image("Failed")], 0),
+    "one whose image took three minutes": ({}, [fetched_late()], 120),
     "one that was told to end, and nobody saw it": ({}, [without_an_end("12:04")], 180),
     "one that was told to end, of which the last step's end was lost": ({}, [lost_in_training("12:04")], 180),
     "one that no node ever began": ({}, [without_an_end("")], 0),

@@ -118,7 +118,7 @@ def test_stage(hub: Hub, columns: dict[str, object], now: str) -> None:
 def test_what_a_settlement_enters(hub: Hub) -> None:
     """Two seeds of 30 and 10 seconds on half a core and two GPUs each, ten minutes after submission."""
     campaign(hub)
-    experiment(hub, "e1", created="2026-01-01T01:00:00Z")
+    experiment(hub, "e1", created="2026-01-01T01:00:00Z", reserved=1_000_000)
     indexes = tuple(IndexOutcome(index=i, succeeded=False, seconds=s) for i, s in enumerate((30.0, 10.0)))
     settlement.settle(
         hub, "e1", Settlement(outcome="finished", job_name="e1-1", job_uid="j", image="i", indexes=indexes)

@@ -188,6 +188,25 @@ def test_costs(world: World, resources: dict[str, Any], seconds: tuple[float, fl
     assert round(float(now["cpuUSD"]) + float(now["gpuUSD"]), 6) == float(now["totalUSD"])
 
 
+@pytest.mark.parametrize("gpus", [0, 2], ids=["CPU alone", "GPUs"])
+def test_no_more_is_paid_than_was_held(world: World, gpus: int) -> None:
+    wanted = spec(experiments={"resources": {"cpu": "1", "gpus": gpus}})
+    assert world.open(wanted).status_code == 204
+    before = world.summary()["spend"]
+    name, answer = admitted(world)
+    held = float(world.summary()["spend"]["reservedUSD"]) - float(before["reservedUSD"])
+    for index in (0, 1):
+        assert world.output(answer["postToken"], index, npz(test=answers(world.truth(), 0.7, index))).status_code == 204
+    view = world.settle(name, 2, "finished", 1e6)
+    assert view["state"] == "scored"
+    assert "It ran for" in view["message"]
+    assert "no limit is passed" in view["message"]
+    assert float(view["costUsd"]) == pytest.approx(held)
+    now = world.summary()["spend"]
+    assert float(now["totalUSD"]) - float(before["totalUSD"]) == pytest.approx(held)
+    assert now["reservedUSD"] == before["reservedUSD"]
+
+
 @pytest.mark.parametrize(
     ("outcome", "posted", "state", "reason"),
     [

@@ -87,6 +87,14 @@ def worst_case(seeds: int, deadline: int, resources: Resources, prices: Prices, 
     return attempts * seeds * sum(split_cost(deadline, resources, prices))
 
 
+def within(cpu: int, gpu: int, held: int, for_gpus: int) -> tuple[int, int]:
+    """What is paid of a (CPU, GPU) price: no more than was held, and for GPUs no more than was held for them. Else spent + reserved
+    could pass a limit, since what was held is all that was ever known to fit.
+    """
+    gpu = min(gpu, for_gpus)
+    return min(cpu, held - gpu), gpu
+
+
 def weak_sets(spec: CampaignSpec) -> int:
     """Sets of weak labels: one a seed of exploration, and fresh ones for verification."""
     verification = spec.evaluation.replication.seeds if spec.evaluation.replication.top_k else 0

@@ -195,13 +195,12 @@ def _ends(pod: dict[str, Any]) -> list[float]:
 
 
 def seconds(pod: dict[str, Any], now: datetime) -> float:
-    """Wall-clock seconds the pod held its compute: up to now until it ends, up to the disruption if there was one, and where nobody
+    """Wall-clock seconds the pod was at work: up to now until it ends, up to the disruption if there was one, and where nobody
     wrote when it ended up to the time by which it was told to.
     """
-    status = pod.get("status", {})
-    if not status.get("startTime"):
+    start = _began(pod)
+    if start is None:
         return 0.0
-    start = epoch(status["startTime"])
     if not is_over(pod):
         return max(0.0, now.timestamp() - start)
     ends = _ends(pod) + _disruptions(pod)
@@ -209,6 +208,22 @@ def seconds(pod: dict[str, Any], now: datetime) -> float:
     if told and not end_is_known(pod):
         ends.append(epoch(told))
     return max(0.0, max(ends, default=start) - start)
+
+
+def _began(pod: dict[str, Any]) -> float | None:
+    """When its first container began, none if none did: what comes before, the fetching of an image above all, is not the method's.
+
+    Of a container that is known to have run, but not since when, as of a node that lost sight of it: when the node took the pod.
+    """
+    status = pod.get("status", {})
+    if not status.get("startTime"):
+        return None
+    taken = epoch(status["startTime"])
+    states = [one.get("state") or {} for field in STATUSES for one in status.get(field) or []]
+    ran = [state[word] or {} for state in states for word in ("running", "terminated") if word in state]
+    if not ran:
+        return None if states or status.get("phase", "Pending") == "Pending" else taken
+    return min(epoch(one["startedAt"]) if one.get("startedAt") else taken for one in ran)
 
 
 def unseen_seconds(job: dict[str, Any], index: int, pods: list[dict[str, Any]], now: datetime) -> float:

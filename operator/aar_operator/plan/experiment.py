@@ -192,7 +192,8 @@ def _ending(view: ExperimentView) -> tuple[Literal["Complete", "Failed", "Cancel
     if view.state == "scored":
         scored = view.score is not None
         reason = Reason.SCORE_RECORDED if scored else Reason.OUTPUT_RECORDED
-        message = f"PGR {view.score.pgr:.3f} ± {view.score.stderr:.3f}." if view.score else view.message
+        pgr = f"PGR {view.score.pgr:.3f} ± {view.score.stderr:.3f}." if view.score else ""
+        message = " ".join(filter(None, (pgr, view.message)))
         message = message or "The output was recorded."
         done = Verdict(ExperimentCondition.COMPLETE, True, reason, message)
         return "Complete", (done, Verdict(ExperimentCondition.SCORED, scored, reason, message))
