@@ -81,6 +81,10 @@ class WorkQueue:
         self.add(ref, delay)
         return delay
 
+    def failures(self, ref: Ref) -> int:
+        """How many looks at it failed in a row."""
+        return self._failures.get(ref, 0)
+
     def spread(self, wake: Iterable[Ref], news: Iterable[Ref]) -> None:
         """Look at some now, and at others after what else may concern them had time to happen."""
         for ref in wake:

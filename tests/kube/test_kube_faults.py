@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
 from aar_api import labels
-from aar_operator.cluster import Conflict, Expired
+from aar_operator.cluster import Conflict, Expired, Ref, Unavailable
+from aar_operator.cluster.kubernetes import KubernetesCluster
+from aar_operator.handlers.workers import COMPLAIN_AFTER, Workers
+from aar_operator.metrics import Metrics
+from aar_operator.reconcile import Reconciler
+from aar_operator.workqueue import WorkQueue
 from kube import world
 from kube.hubdouble import Hubs, OneHub
-from kube.inside import Faults, Inside, unavailable
+from kube.inside import Faults, FaultyClient, Inside, unavailable
 from kube.plane import Plane
 from kube.world import Api, Kubelet, part, phase
 
@@ -138,3 +144,43 @@ def test_answers_409_and_410(
     assert Inside(plane.kubeconfig, space, hubs.url, faults).live(lambda: scored(api, space), 240)
     assert count > 8
     check(found, hub, faults)
+
+
+def test_what_fails_again_and_again_is_told_once(
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str
+) -> None:
+    """As when a webhook of somebody else's is broken: the API server answers 500 to the creation of every Job."""
+    kubelet.ends = researchers_run
+    inside = Inside(plane.kubeconfig, space, hubs.url)
+    api.create(world.campaign(space))
+    assert inside.live(lambda: phase(api.get("ResearchCampaign", space, "c")) == "Researching", 120)
+    api.create(world.experiment(space))
+    told = lambda: [one for one in api.list("Event", space) if one["reason"] == "TriedAgain"]  # noqa: E731
+
+    def broken(method: str, path: str) -> None:
+        if method == "POST" and path.endswith("/jobs"):
+            raise Unavailable("The API server answered 500: failed calling webhook mjob.kb.io")
+
+    async def run() -> None:
+        FaultyClient.faults = Faults(before=broken)
+        client = await FaultyClient.connect(kubeconfig=str(plane.kubeconfig))
+        cluster = KubernetesCluster(client)
+        reconciler, queue = Reconciler(cluster, inside.settings), WorkQueue()
+        await cluster.relist()
+        await reconciler.reconcile(Ref("ResearchCampaign", space, "c"))
+        workers, ref = Workers(queue, reconciler, Metrics()), Ref("Experiment", space, "e")
+        queue.add(ref)
+        workers.start(1)
+        while queue.failures(ref) < COMPLAIN_AFTER:
+            assert told() == [], "not what may pass by itself"
+            await asyncio.sleep(0.2)
+        while queue.failures(ref) == COMPLAIN_AFTER:
+            await asyncio.sleep(0.2)
+        await workers.stop()
+        await reconciler.close()
+        await client.close()
+
+    asyncio.run(run())
+    (event,) = told()
+    assert (event["type"], event["regarding"]["name"]) == ("Warning", "e")
+    assert "failed calling webhook mjob.kb.io" in event["note"]

@@ -13,6 +13,8 @@ from aar_operator.reconcile import Reconciler
 from aar_operator.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
+COMPLAIN_AFTER = 6
+"""Looks at an object that fail in a row before it is told as an Event of that: after eight seconds, since less passes by itself."""
 DRAIN_SECONDS = 10.0
 """What is under way at the end gets this long; Kubernetes waits 30 s before it kills."""
 
@@ -64,23 +66,25 @@ class Workers:
             self._queue.spread(outcome.wake, outcome.news)
         except Conflict as error:
             result = "conflict"
-            self._again(ref, error, logging.DEBUG)
+            await self._again(ref, error, logging.DEBUG)
         except ClusterError as error:
             result = "cluster"
-            self._again(ref, error, logging.WARNING)
+            await self._again(ref, error, logging.WARNING)
         except HubError as error:
             result = "hub"
-            self._again(ref, error, logging.INFO)
+            await self._again(ref, error, logging.INFO)
         except Exception as error:
             # The outermost loop: a mistake of ours about one object must not stop the work on all others.
             log.exception("%s %s/%s was not looked at to the end.", ref.kind, ref.namespace, ref.name)
-            self._again(ref, error, logging.ERROR)
+            await self._again(ref, error, logging.ERROR)
         finally:
             seconds = time.monotonic() - began
             self._metrics.reconciles.labels(ref.kind, result).inc()
             self._metrics.duration.labels(ref.kind).observe(seconds)
 
-    def _again(self, ref: Ref, error: Exception, level: int) -> None:
-        seconds = self._queue.failed(ref)
+    async def _again(self, ref: Ref, error: Exception, level: int) -> None:
+        seconds, failures = self._queue.failed(ref), self._queue.failures(ref)
         about = {"kind": ref.kind, "namespace": ref.namespace, "object": ref.name}
         log.log(level, "%s Again in %.1f s.", error, seconds, extra=about)
+        if failures == COMPLAIN_AFTER and not isinstance(error, Conflict):
+            await self._reconciler.complain(ref, error)

@@ -32,6 +32,10 @@ class Reconciler:
         """Close the connections to hubs."""
         await self.pool.close()
 
+    async def complain(self, ref: Ref, error: Exception) -> None:
+        """Tell whoever looks at the object that it could not be dealt with for a while."""
+        await self._cluster.emit(ref, "Warning", "TriedAgain", f"It is tried again and again: {error or repr(error)}")
+
     async def reconcile(self, ref: Ref) -> Outcome:
         """Observe, plan, apply.
 
