@@ -103,3 +103,52 @@ def test_seconds(case: str) -> None:
     meta = {"name": "e-1", "namespace": "n", "uid": "u"}
     job = {"metadata": meta, "spec": {"completions": 1}, "status": {"startTime": at("12:00")} | status}
     assert [one.seconds for one in job_view(job, pods, NOW).indexes] == [seconds]
+
+
+def unscheduled() -> dict[str, Any]:
+    """A pod that no node took."""
+    found = pod("12:00", "12:01", "")
+    return found | {"status": {"phase": "Pending"}}
+
+
+def too_long() -> dict[str, Any]:
+    """A pod that its node ended when its own time was over."""
+    found = pod("12:00", "12:01", "12:04")
+    return found | {"status": found["status"] | {"phase": "Failed", "reason": "DeadlineExceeded"}}
+
+
+FAILED = {"conditions": [{"type": "Failed", "status": "True", "lastTransitionTime": "2026-03-04T12:05:00Z", "reason": "FailedIndexes"}]}  # fmt: skip
+REASONS: dict[str, tuple[dict[str, Any], list[dict[str, Any]], str]] = {
+    "time was over while it ran": (LATE, [pod("12:00", "12:01", "")], "DeadlineExceeded"),
+    "time was over and nothing is left": (LATE, [], "DeadlineExceeded"),
+    "time was over before a node took it": (LATE, [unscheduled()], "NeverScheduled"),
+    "a node took it once": (LATE, [pod("12:00", "12:01", "12:02"), unscheduled()], "DeadlineExceeded"),
+    "each of its runs took too long": (FAILED, [too_long()], "DeadlineExceeded"),
+    "its method failed": (FAILED, [pod("12:00", "12:01", "12:02")], "FailedIndexes"),
+}
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_reason(case: str) -> None:
+    status, pods, reason = REASONS[case]
+    job = {"metadata": {"name": "e-1", "namespace": "n", "uid": "u"}, "spec": {"completions": 1}, "status": status}
+    (outcome,) = job_view(job, pods, NOW).indexes
+    assert outcome.reason == reason
+    assert ("No node took its pod" in outcome.message) is (reason == "NeverScheduled")
+
+
+BARE: dict[str, tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]], bool]] = {
+    "let run, no pod": ({}, {}, [], True),
+    "let run, a pod is counted": ({}, {"active": 1}, [], False),
+    "let run, a pod is seen": ({}, {}, [unscheduled()], False),
+    "suspended": ({"suspend": True}, {}, [], False),
+    "over": ({}, LATE, [], False),
+}
+
+
+@pytest.mark.parametrize("case", BARE)
+def test_job_without_pods(case: str) -> None:
+    spec, status, pods, bare = BARE[case]
+    meta = {"name": "e-1", "namespace": "n", "uid": "u"}
+    job = {"metadata": meta, "spec": spec, "status": {"startTime": at("12:00")} | status}
+    assert job_view(job, pods, NOW).bare is bare

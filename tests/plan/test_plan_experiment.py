@@ -240,6 +240,25 @@ def test_what_earlier_attempts_ran_is_paid_with_the_last() -> None:
         assert [(one.index, one.seconds) for one in settlement.indexes] == wanted
 
 
+BARE = replace(JOB, started="2026-01-02T03:03:50Z", bare=True)
+"""Let run 15 s ago, and no pod of it was seen."""
+LONG_BARE = replace(BARE, started="2026-01-02T03:03:05Z")
+
+
+def test_a_job_whose_pods_the_cluster_refuses_is_told_once() -> None:
+    runs = experiment(status=RUNS)
+    early = plan_experiment(runs, replace(SEEN, job=BARE), NOW, ONE_MACHINE)
+    assert (told(early, "Accepted")[0], early.requeue, early.notes) == ("True", 15.0, ())
+    late = plan_experiment(runs, replace(SEEN, job=LONG_BARE), NOW, ONE_MACHINE)
+    assert told(late, "Accepted")[:2] == ("False", "ClusterRefused")
+    assert "kubectl -n c-r0 describe job e-1" in told(late, "Accepted")[2]
+    assert ([one.kind for one in late.notes], late.requeue) == (["Warning"], None)
+    again = runs.model_copy(update={"status": late.experiment_status})
+    assert plan_experiment(again, replace(SEEN, job=LONG_BARE), NOW, ONE_MACHINE).notes == ()
+    made = plan_experiment(again, replace(SEEN, job=JOB), NOW, ONE_MACHINE)
+    assert told(made, "Accepted")[:2] == ("True", "Valid")
+
+
 @pytest.mark.parametrize(("attempts", "name"), [(0, "e-1"), (1, "e-2")], ids=["first", "made again"])
 def test_admitted_makes_a_job_with_an_index_a_seed(attempts: int, name: str) -> None:
     answer = AdmissionAnswer(verdict="admitted", seeds=(5, 6), fetch_token="f", post_token="p", part="r0")
@@ -294,6 +313,23 @@ def test_settled(view: ExperimentView, phase: str, reason: str) -> None:
     assert reason in {c.reason for c in status.conditions}
     assert (status.score is not None) is (view.score is not None)
     assert view.message in {"", *(c.message for c in status.conditions)}
+
+
+AUDITS = {
+    "clean": ({"audit": "Clean"}, [("True", "Clean", "No audit found anything.")]),
+    "suspect": ({"audit": "Suspect", "audit_message": "It reads ids."}, [("False", "Suspect", "It reads ids.")]),
+    "none": ({}, []),
+    "under way": ({"audit": "Pending"}, []),
+}
+
+
+@pytest.mark.parametrize("case", AUDITS)
+def test_what_audits_found_is_a_condition(case: str) -> None:
+    known, wanted = AUDITS[case]
+    view = VIEW.model_copy(update={"score": SCORE} | known)
+    status = after_settlement(experiment(status=RUNS), SEEN, view, NOW).experiment_status
+    assert status is not None
+    assert [(c.status, c.reason, c.message) for c in status.conditions if c.type == "Audited"] == wanted
 
 
 RESERVED = {

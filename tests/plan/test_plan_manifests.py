@@ -68,6 +68,23 @@ def test_seeds_side_by_side_keep_to_the_campaigns_gpus(case: str) -> None:
     assert (job["completions"], job["parallelism"]) == (seeds, wanted)
 
 
+DEADLINES = {
+    # A run is its method's deadline and 900 s for the steps around it; an index may run twice; and a Job has an hour for nodes and evictions.
+    "one seed, the campaign's deadline": ({}, 1, 2700, 2 * 2700 + 3600),
+    "one seed, its own deadline": ({"activeDeadlineSeconds": 60}, 1, 960, 2 * 960 + 3600),
+    "seeds that may have to follow one another": ({"activeDeadlineSeconds": 60}, 8, 960, 8 * 2 * 960 + 3600),
+}
+
+
+@pytest.mark.parametrize("case", DEADLINES)
+def test_time_suffices_for_every_run_that_is_paid_for(case: str) -> None:
+    spec, seeds, pod, whole = DEADLINES[case]
+    answer = ANSWER.model_copy(update={"seeds": tuple(range(seeds))})
+    job = manifest.build(CAMPAIGN, experiment(spec | {"seeds": seeds}), answer, 1, URL, Settings())[1]["spec"]
+    assert job["backoffLimitPerIndex"] == manifest.MAX_RUNS - 1
+    assert (job["template"]["spec"]["activeDeadlineSeconds"], job["activeDeadlineSeconds"]) == (pod, whole)
+
+
 def test_the_hub_is_not_sandboxed_and_holds_the_key() -> None:
     objects = hub.build(
         CAMPAIGN, replace(GPU, provider_key="k", provider_ca="pem", provider_url="https://p"), "10.96.0.9"

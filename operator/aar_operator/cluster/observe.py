@@ -17,6 +17,7 @@ INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 INDEX_TRIES = ("batch.kubernetes.io/job-index-failure-count", "batch.kubernetes.io/job-index-ignored-failure-count")
 """How many pods of its index went before a pod, written on it by the Job controller: those that count and those that don't."""
 INDEX_FAILED = ("FailedIndexes", "BackoffLimitExceeded")
+LATE = "DeadlineExceeded"
 SHELL_SIGNAL = 128
 STATUSES = ("initContainerStatuses", "containerStatuses")
 
@@ -52,12 +53,21 @@ def job_view(
         message=str((ending or {}).get("message", "")),
         indexes=outcomes,
         created=meta.get("creationTimestamp") or "",
+        started=status.get("startTime") or "",
+        bare=ending is None and not pods and _is_bare(job),
         expires=job["spec"].get("ttlSecondsAfterFinished") is not None,
         queued=labels.QUEUE in meta.get("labels", {}),
         workload="" if workload is None else workload["metadata"]["name"],
         workload_active=workload is None or workload["spec"].get("active", True),
         waiting="" if workload is None else _waiting(workload),
     )
+
+
+def _is_bare(job: dict[str, Any]) -> bool:
+    """Whether a Job that was let run has counted no pod yet."""
+    status = job.get("status", {})
+    runs = bool(status.get("startTime")) and not job["spec"].get("suspend")
+    return runs and not any(status.get(word) for word in ("active", "terminating", "succeeded", "failed"))
 
 
 def seconds_by_index(pods: list[dict[str, Any]], now: datetime) -> dict[int, float]:
@@ -116,12 +126,23 @@ def _reason(ending: dict[str, Any] | None, pods: list[dict[str, Any]]) -> str:
         for terminated in _terminated(pod).values():
             if terminated.get("reason") == "OOMKilled":
                 return "OutOfMemory"
-    return str((ending or {}).get("reason", ""))
+    if _never_scheduled(ending, pods):
+        return "NeverScheduled"
+    late = any(pod.get("status", {}).get("reason") == LATE for pod in pods)
+    return LATE if late else str((ending or {}).get("reason", ""))
+
+
+def _never_scheduled(ending: dict[str, Any] | None, pods: list[dict[str, Any]]) -> bool:
+    """Whether the Job's time was over before a node took any of these pods: the method is not to blame."""
+    late = (ending or {}).get("reason") == LATE
+    return late and bool(pods) and not any(pod.get("status", {}).get("startTime") for pod in pods)
 
 
 def _message(ending: dict[str, Any] | None, pods: list[dict[str, Any]]) -> str:
     """The step that broke, and how, where the Job only says that an index failed."""
     told = str((ending or {}).get("message", ""))
+    if _never_scheduled(ending, pods):
+        return "No node took its pod before the time of its Job was over: ask for less compute, or have room made."
     broken = [(name, code) for pod in sorted(pods, key=_age) for name, code in exit_codes(pod).items() if code != 0]
     if not broken or (ending or {}).get("reason") not in INDEX_FAILED:
         return told

@@ -31,8 +31,13 @@ INPUT_SIZE = "4Gi"
 OUTPUT_SIZE = "1Gi"
 """Predictions, and the end of a log."""
 MODELS = "models"
-MARGIN_SECONDS = 120
-"""Fetching and posting on top of the method's own deadline."""
+MAX_RUNS = 2
+"""Times that an index may run, for which money is held."""
+STEPS_SECONDS = 900
+"""What a run may take on top of the method's own deadline: its image, and fetching and posting, which each wait four minutes for a hub
+that is away."""
+SLACK_SECONDS = 3600
+"""What a Job may take on top of all its runs: waiting for nodes, and what was evicted and begins again, which is no run of an index."""
 SMALL = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
 
 
@@ -71,10 +76,11 @@ def build(
         "completionMode": "Indexed",
         "completions": seeds,
         "parallelism": at_once(seeds, experiment.spec.resources.gpus, campaign.spec.experiments.max_gpus),
-        "backoffLimitPerIndex": 1,
+        "backoffLimitPerIndex": MAX_RUNS - 1,
         "maxFailedIndexes": seeds,
         "podReplacementPolicy": "Failed",
-        "activeDeadlineSeconds": (deadline + MARGIN_SECONDS) * max(1, seeds),
+        # If nodes have room for one seed at a time, they run one after another.
+        "activeDeadlineSeconds": (deadline + STEPS_SECONDS) * MAX_RUNS * max(1, seeds) + SLACK_SECONDS,
         "podFailurePolicy": {"rules": rules},
         "template": {
             "metadata": {"labels": marks},
@@ -149,7 +155,8 @@ def _pod(
         volumes.append({"name": MODELS, **settings.model_volume})
         second["volumeMounts"].append(mount(MODELS, settings.model_dir or f"/{MODELS}", read_only=True))
     place = placed(campaign, settings, experiment.spec.resources.gpus)
-    return pod_spec([last], volumes, "Never", initContainers=[first, second], **network, **place)
+    bound = {"activeDeadlineSeconds": deadline + STEPS_SECONDS}
+    return pod_spec([last], volumes, "Never", initContainers=[first, second], **bound, **network, **place)
 
 
 def _threads(cpu: str) -> int:

@@ -20,8 +20,6 @@ from aar_operator.settings import Settings
 
 MAX_JOBS = 3
 """Jobs made for one experiment before it counts as lost: somebody keeps deleting them."""
-MAX_RUNS = 2
-"""Times that an index may run (backoffLimitPerIndex 1), for which money is held."""
 AGAIN_SECONDS = 1.0
 """When to look again for what nobody announces, and only the hub knows: money that came back."""
 MISSING_SECONDS = 5.0
@@ -33,6 +31,8 @@ SILENCE_SECONDS = 60.0
 UNSETTLED_SECONDS = 120.0
 """How long the deletion of a campaign waits for a hub that answers but settles nothing."""
 RESEARCH = ("Exploration", "Smoke")
+POD_SECONDS = 30.0
+"""How long a Job that may run has no pod before that is told: pods are made within a second, if they can be."""
 NO_PLACE = (
     "It waits for a place: experiments that run, or whose turn is before its own, take all that the campaign's "
     "experiments.parallelism and experiments.maxGPUs allow."
@@ -171,12 +171,24 @@ def after_settlement(experiment: Experiment, seen: ExperimentSeen, view: Experim
         )
     phase: Literal["Complete", "Failed", "Cancelled"]
     phase, verdicts = _ending(view)
+    verdicts += _audited(view)
     if any(c.type == ExperimentCondition.BUDGET_RESERVED for c in experiment.status.conditions):
         told = f"{view.cost_usd} USD were paid; what was held is free again."
         verdicts += (Verdict(ExperimentCondition.BUDGET_RESERVED, False, Reason.SETTLED, told),)
     # A Job that ended before anybody saw it run is told of here for the first time.
     status = write(_with_job(experiment, seen, now), phase, now, *verdicts).model_copy(update=known)
     return Plan(experiment_status=status)
+
+
+def _audited(view: ExperimentView) -> tuple[Verdict, ...]:
+    if view.audit == "Suspect":
+        return (
+            Verdict(
+                ExperimentCondition.AUDITED, False, Reason.SUSPECT, view.audit_message or "An audit found something."
+            ),
+        )
+    clean = Verdict(ExperimentCondition.AUDITED, True, Reason.CLEAN, "No audit found anything.")
+    return (clean,) if view.audit == "Clean" else ()
 
 
 def refused_job(experiment: Experiment, seen: ExperimentSeen, why: str) -> Settlement:
@@ -277,8 +289,9 @@ def _run(seen: ExperimentSeen, wanted: bool) -> tuple[tuple[Target, dict[str, An
 
 def _running(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:
     assert seen.job is not None
+    refused, again = _without_pods(seen.job, now)
     verdicts = [
-        Verdict(ExperimentCondition.ACCEPTED, True, Reason.VALID, "The hub admitted it."),
+        refused or Verdict(ExperimentCondition.ACCEPTED, True, Reason.VALID, "The hub admitted it."),
         Verdict(ExperimentCondition.BUDGET_RESERVED, True, Reason.RESERVED, "Money for it is held."),
     ]
     if any(c.type == ExperimentCondition.SUSPENDED for c in experiment.status.conditions):
@@ -287,7 +300,28 @@ def _running(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Pla
         verdicts.append(_queue_verdict(seen.job))
     waits = seen.job.queued and seen.job.suspended
     status = write(_with_job(experiment, seen, now), "Queued" if waits else "Running", now, *verdicts)
-    return Plan(experiment_status=status, merge=_run(seen, True))
+    notes: tuple[Note, ...] = ()
+    if refused is not None and not _says(experiment, refused):
+        notes = (Note("Warning", str(refused.reason), refused.message),)
+    return Plan(experiment_status=status, merge=_run(seen, True), notes=notes, requeue=again)
+
+
+def _says(experiment: Experiment, verdict: Verdict) -> bool:
+    return any(c.type == verdict.kind and c.reason == verdict.reason for c in experiment.status.conditions)
+
+
+def _without_pods(job: JobView, now: datetime) -> tuple[Verdict | None, float | None]:
+    """What to say of a Job whose pods the cluster refuses, which it tells in Events alone, and when to look again."""
+    if not job.bare:
+        return None, None
+    left = POD_SECONDS - (now - datetime.fromisoformat(job.started)).total_seconds()
+    if left > 0:
+        return None, left
+    message = (
+        f"No pod of Job {job.name} could be made in namespace {job.namespace}; a quota, a LimitRange, a priority class or a RuntimeClass "
+        f"may forbid it: `kubectl -n {job.namespace} describe job {job.name}` says which."
+    )
+    return Verdict(ExperimentCondition.ACCEPTED, False, Reason.CLUSTER_REFUSED, message), None
 
 
 def _queue_verdict(job: JobView) -> Verdict:
@@ -317,7 +351,7 @@ def _next_in_line(experiment: Experiment, campaign: ResearchCampaign, seen: Expe
     if seen.before >= limits.parallelism or (gpus > 0 and seen.gpus_before + at_once > limits.max_gpus):
         waits = Verdict(ExperimentCondition.ACCEPTED, None, Reason.WAITING_FOR_PLACE, NO_PLACE)
         return Plan(experiment_status=write(experiment, "Queued", now, waits))
-    asked = AdmissionRequest(uid=experiment.metadata.uid, spec=experiment.spec, max_attempts=MAX_RUNS)
+    asked = AdmissionRequest(uid=experiment.metadata.uid, spec=experiment.spec, max_attempts=manifest.MAX_RUNS)
     return Plan(merge=_held(experiment), ask=asked)
 
 

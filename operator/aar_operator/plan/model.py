@@ -40,6 +40,10 @@ class JobView:
     indexes: tuple[IndexOutcome, ...]
     created: str = ""
     """When it was made."""
+    started: str = ""
+    """When it was let run; empty while it was not."""
+    bare: bool = False
+    """Whether it may run, but no pod of it was ever seen."""
     expires: bool = False
     """Whether it goes of its own accord some time after its end."""
     queued: bool = False
