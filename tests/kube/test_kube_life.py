@@ -62,7 +62,11 @@ def test_happy_path(api: Api, hubs: Hubs, kubelet: Kubelet, serving: OperatorPro
     assert api.get("Secret", part(found, "r0"), "c-1-1") is None, "the log stays, the token does not"
     hub.finished = ("r0",)
     until("the campaign ends", lambda: phase(api.get("ResearchCampaign", space, "c")) == "Complete")
+    api.create(world.experiment(space, "lonely", campaignRef="nobody"))
+    until("it is seen", lambda: phase(api.get("Experiment", space, "lonely")) == "Queued")
     text = httpx.get(f"http://127.0.0.1:{serving.port()}/metrics", trust_env=False).text
+    assert f'aar_experiments{{campaign="",namespace="{space}",phase="Queued"}} 1.0' in text
+    assert "nobody" not in text
     assert f'aar_experiments{{campaign="c",namespace="{space}",phase="Complete"}} 1.0' in text
     assert "aar_leader 1.0" in text
     assert serving.stop() == 0

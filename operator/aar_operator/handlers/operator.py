@@ -201,6 +201,9 @@ class Operator:
             yield meta["namespace"], meta["name"], one.get("status", {}).get("phase", "Pending")
 
     def _experiments(self) -> Iterator[tuple[str, str, str]]:
+        known = {(space, name) for space, name, _ in self._campaigns()}
         for one in self._counted("Experiment"):
             phase = one.get("status", {}).get("phase", "Pending")
-            yield one["metadata"]["namespace"], one["spec"].get("campaignRef", ""), phase
+            space, campaign = one["metadata"]["namespace"], one["spec"].get("campaignRef", "")
+            # Anybody may write any campaignRef: what names no campaign is no value of a label.
+            yield space, campaign if (space, campaign) in known else "", phase

@@ -391,7 +391,9 @@ def _waiting(experiment: Experiment, verdict: Verdict, now: datetime, again: flo
 
 
 def _children(seen: ExperimentSeen) -> tuple[Target, ...]:
-    """The Job last: without it nobody would know of the Secret."""
+    """The Job last: without it nobody would know of the Secret. That goes by its name alone: it is an attempt's of one Experiment, in a
+    namespace that is ours, and no other writes there.
+    """
     if seen.job is None:
         return ()
     return (_secret(seen), _job(seen))

@@ -104,23 +104,23 @@ class Line:
     @property
     def exploring(self) -> bool:
         """Whether anything that a researcher or a person asked for runs or waits."""
-        return any(one.research and (one.able or self._holds(name)) for name, one in self._open.items())
-
-    def _holds(self, name: str) -> bool:
-        return self._open[name].holds or name in self._begun
+        begun = self._begun
+        return any(one.research and (one.able or one.holds or name in begun) for name, one in self._open.items())
 
     def ahead(self, manifest: dict[str, Any]) -> tuple[int, int]:
         """How many hold a place, or could have one and their turn is earlier, and the GPUs of these."""
-        own, name = Place.of(manifest).turn, manifest["metadata"]["name"]
+        own, name, begun = Place.of(manifest).turn, manifest["metadata"]["name"], self._begun
         others = [
             one.gpus
             for key, one in self._open.items()
-            if key != name and (self._holds(key) or (one.able and one.turn < own))
+            if key != name and (one.holds or key in begun or (one.able and one.turn < own))
         ]
         return len(others), sum(others)
 
     def next(self, places: int) -> list[str]:
         """Of those that were told to wait, whoever may have one of so many places now."""
-        free = places - sum(map(self._holds, self._open))
-        waiting = [(one.turn, name) for name, one in self._open.items() if one.able and not self._holds(name)]
+        begun = self._begun
+        idle = [(one, name) for name, one in self._open.items() if not (one.holds or name in begun)]
+        free = places - (len(self._open) - len(idle))
+        waiting = [(one.turn, name) for one, name in idle if one.able]
         return [name for _, name in heapq.nsmallest(free, waiting) if self._open[name].told]
