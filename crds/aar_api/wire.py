@@ -380,6 +380,7 @@ class AdmissionAnswer(Model):
     seeds: tuple[int, ...] = ()
     fetch_token: str = ""
     post_token: str = ""
+    reserved_usd: str = Field(default="0.00", description="Held for it until it is settled.")
     baseline: bool = False
     part: str = Field(
         default="", description="Namespace part the Job belongs to: baseline, verify or the researcher's."

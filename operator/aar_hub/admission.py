@@ -201,6 +201,7 @@ def _answer(hub: Hub, campaign: Campaign, exp: Exp) -> AdmissionAnswer:
         seeds=tuple(exp.drawn),
         fetch_token=auth.issue(hub, campaign.uid, fetch, exp.name),
         post_token=auth.issue(hub, campaign.uid, post, exp.name),
+        reserved_usd=money.format_usd(exp.reserved),
         baseline=baseline,
         part=exp.part,
     )

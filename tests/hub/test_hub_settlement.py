@@ -190,10 +190,11 @@ def test_costs(world: World, resources: dict[str, Any], seconds: tuple[float, fl
 
 @pytest.mark.parametrize("gpus", [0, 2], ids=["CPU alone", "GPUs"])
 def test_no_more_is_paid_than_was_held(world: World, gpus: int) -> None:
-    wanted = spec(experiments={"resources": {"cpu": "1", "gpus": gpus}})
+    wanted = spec(experiments={"maxGPUs": gpus, "resources": {"cpu": "1", "gpus": gpus}})
     assert world.open(wanted).status_code == 204
     before = world.summary()["spend"]
     name, answer = admitted(world)
+    assert answer["reservedUSD"] == world.must("GET", "/v1/operator/experiments?unsettled=1")[0]["reservedUSD"]
     held = float(world.summary()["spend"]["reservedUSD"]) - float(before["reservedUSD"])
     for index in (0, 1):
         assert world.output(answer["postToken"], index, npz(test=answers(world.truth(), 0.7, index))).status_code == 204

@@ -10,6 +10,7 @@ import pytest
 from aar_api.campaign import parse as parse_campaign
 from aar_api.experiment import Experiment, parse
 from aar_api.wire import AdmissionAnswer, ExperimentView, IndexOutcome, ScoreView, Summary
+from aar_operator.cluster.observe import job_view
 from aar_operator.plan.experiment import after_admission, after_settlement, plan_experiment
 from aar_operator.plan.model import ExperimentSeen, JobView, Plan
 from aar_operator.settings import Settings
@@ -336,6 +337,22 @@ RESERVED = {
     "type": "BudgetReserved", "status": "True", "reason": "Reserved", "message": "Money for it is held.",
     "lastTransitionTime": "2026-01-01T00:00:00Z",
 }  # fmt: skip
+
+
+def test_what_is_held_is_told_while_it_runs() -> None:
+    answer = AdmissionAnswer(
+        verdict="admitted", seeds=(5,), fetch_token="f", post_token="p", part="r0", reserved_usd="0.25"
+    )
+    (made,) = after_admission(experiment(), SEEN, answer, NOW, Settings()).create
+    stored = {"metadata": made["metadata"] | {"uid": "u-j"}, "spec": made["spec"]}
+    runs = plan_experiment(experiment(), replace(SEEN, job=job_view(stored, [], NOW), attempt=1), NOW, ONE_MACHINE)
+    assert runs.experiment_status is not None
+    assert runs.experiment_status.cost.reserved_usd == "0.25"
+    paid = VIEW.model_copy(update={"cost_usd": "0.20"})
+    over = experiment(status=runs.experiment_status.dump())
+    ended = after_settlement(over, SEEN, paid, NOW).experiment_status
+    assert ended is not None
+    assert (ended.cost.reserved_usd, ended.cost.total_usd) == ("0.00", "0.20")
 
 
 def test_money_is_not_said_to_be_held_after_it_was_settled() -> None:

@@ -55,6 +55,7 @@ def job_view(
         created=meta.get("creationTimestamp") or "",
         started=status.get("startTime") or "",
         bare=ending is None and not pods and _is_bare(job),
+        reserved_usd=(meta.get("annotations") or {}).get(labels.RESERVED_USD, "0.00"),
         expires=job["spec"].get("ttlSecondsAfterFinished") is not None,
         queued=labels.QUEUE in meta.get("labels", {}),
         workload="" if workload is None else workload["metadata"]["name"],

@@ -93,10 +93,9 @@ def build(
         on_job = marks | {labels.QUEUE: queue_name(campaign)}
         job["suspend"] = True
     tokens = {"fetch": answer.fetch_token, "post": answer.post_token}
-    return [
-        obj("v1", "Secret", name, namespace, marks, type="Opaque", stringData=tokens),
-        obj("batch/v1", "Job", name, namespace, on_job, spec=job),
-    ]
+    made = obj("batch/v1", "Job", name, namespace, on_job, spec=job)
+    made["metadata"]["annotations"] = {labels.RESERVED_USD: answer.reserved_usd}
+    return [obj("v1", "Secret", name, namespace, marks, type="Opaque", stringData=tokens), made]
 
 
 def queue_name(campaign: ResearchCampaign) -> str:

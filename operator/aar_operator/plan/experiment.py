@@ -339,6 +339,7 @@ def _with_job(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Ex
         "job_ref": JobRef(name=seen.job.name, uid=seen.job.uid),
         "attempts": max(experiment.status.attempts, seen.attempt),
         "start_time": experiment.status.start_time or seen.job.created or stamp(now),
+        "cost": experiment.status.cost.model_copy(update={"reserved_usd": seen.job.reserved_usd}),
     }
     return experiment.model_copy(update={"status": experiment.status.model_copy(update=known)})
 

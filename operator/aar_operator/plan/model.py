@@ -44,6 +44,8 @@ class JobView:
     """When it was let run; empty while it was not."""
     bare: bool = False
     """Whether it may run, but no pod of it was ever seen."""
+    reserved_usd: str = "0.00"
+    """US dollars that are held for it."""
     expires: bool = False
     """Whether it goes of its own accord some time after its end."""
     queued: bool = False
