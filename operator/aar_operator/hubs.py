@@ -2,16 +2,18 @@
 
 HubError
 ├── HubDown      no answer: try again later
+├── HubUnclear   an answer that is none of this version's: try again later
 └── HubRefused   a sentence why not
 """
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import aiohttp
-from aar_api.errors import AarError
+from aar_api.conditions import Reason
+from aar_api.errors import AarError, explain
 from aar_api.wire import (
     AdmissionAnswer,
     AdmissionRequest,
@@ -27,6 +29,10 @@ from aar_api.wire import (
     Summary,
     TokenAnswer,
 )
+from pydantic import TypeAdapter, ValidationError
+
+T = TypeVar("T")
+EXPERIMENTS = TypeAdapter(list[ExperimentView])
 
 TIMEOUT_SECONDS = 120.0
 """Building a task or scoring many predictions takes seconds; a hub that is silent for longer is stuck."""
@@ -43,6 +49,10 @@ class HubError(AarError):
 
 class HubDown(HubError):
     """The hub does not answer: it starts, restarts or is gone."""
+
+
+class HubUnclear(HubError):
+    """The hub answered, but not as a hub of this version does: it is about to be replaced by one."""
 
 
 class HubRefused(HubError):
@@ -87,50 +97,64 @@ class Hub:
         except ValueError:
             return HubDown(f"Not the hub but something else at {self._url} answered {status}.")
 
+    async def _get(self, read: Callable[[bytes], T], path: str, params: dict[str, int] | None = None) -> T:
+        return self._read(read, await self._call("GET", path, params=params))
+
+    def _read(self, read: Callable[[bytes], T], content: bytes) -> T:
+        try:
+            return read(content)
+        except ValidationError as error:
+            raise HubUnclear(f"What the hub at {self._url} answered cannot be read ({explain(error)}).") from error
+
     async def open(self, opening: CampaignOpening) -> None:
         """Hand the campaign over. Raises HubRefused with a condition reason if it cannot be run."""
         await self._call("PUT", "/v1/operator/campaign", opening.dump())
 
+    async def campaign(self) -> CampaignOpening | None:
+        """The campaign as the hub took it last; none before it was opened."""
+        try:
+            return await self._get(CampaignOpening.model_validate_json, "/v1/operator/campaign")
+        except HubRefused as refused:
+            if refused.reason != Reason.HUB_PENDING:
+                raise
+            return None
+
     async def summary(self) -> Summary:
         """The state of the science."""
-        return Summary.model_validate_json(await self._call("GET", "/v1/operator/summary"))
+        return await self._get(Summary.model_validate_json, "/v1/operator/summary")
 
     async def stage(self, stage: Stage, reason: str) -> Summary:
         """Move the campaign on; its state then."""
         answer = await self._call("PUT", "/v1/operator/stage", StageChange(stage=stage, reason=reason).dump())
-        return Summary.model_validate_json(answer)
+        return self._read(Summary.model_validate_json, answer)
 
     async def feed(self, cursor: int) -> FeedPage:
         """What has to be carried out after a cursor."""
-        answer = await self._call("GET", "/v1/operator/feed", params={"cursor": cursor})
-        return FeedPage.model_validate_json(answer)
+        return await self._get(FeedPage.model_validate_json, "/v1/operator/feed", {"cursor": cursor})
 
     async def admit(self, name: str, request: AdmissionRequest) -> AdmissionAnswer:
         """Have an experiment checked, reserved for and given seeds."""
         answer = await self._call("PUT", f"/v1/operator/experiments/{name}/admission", request.dump())
-        return AdmissionAnswer.model_validate_json(answer)
+        return self._read(AdmissionAnswer.model_validate_json, answer)
 
     async def settle(self, name: str, settlement: Settlement) -> ExperimentView:
         """Have an ended experiment scored and paid for."""
         answer = await self._call("PUT", f"/v1/operator/experiments/{name}/settlement", settlement.dump())
-        return ExperimentView.model_validate_json(answer)
+        return self._read(ExperimentView.model_validate_json, answer)
 
     async def experiments(self) -> list[ExperimentView]:
         """Every experiment the hub knows."""
-        answer = await self._call("GET", "/v1/operator/experiments")
-        return [ExperimentView.model_validate(one) for one in json.loads(answer)]
+        return await self._get(EXPERIMENTS.validate_json, "/v1/operator/experiments")
 
     async def unsettled(self) -> list[ExperimentView]:
         """Those that the hub waits for."""
-        answer = await self._call("GET", "/v1/operator/experiments", params={"unsettled": 1})
-        every = [ExperimentView.model_validate(one) for one in json.loads(answer)]
+        every = await self._get(EXPERIMENTS.validate_json, "/v1/operator/experiments", {"unsettled": 1})
         return [one for one in every if one.state in UNSETTLED]
 
     async def token(self, role: Role, subject: str) -> str:
         """A signed token; the same every time."""
-        answer = await self._call("GET", f"/v1/operator/tokens/{role}/{subject}")
-        return TokenAnswer.model_validate_json(answer).token
+        return (await self._get(TokenAnswer.model_validate_json, f"/v1/operator/tokens/{role}/{subject}")).token
 
     async def report(self) -> Report:
         """Everything a person reads at the end."""
-        return Report.model_validate_json(await self._call("GET", "/v1/operator/report"))
+        return await self._get(Report.model_validate_json, "/v1/operator/report")

@@ -61,6 +61,8 @@ class OneHub:
     down: bool = False
     full: bool = False
     """Whether it can write nothing more: it settles nothing."""
+    answers: tuple[int, dict[str, object]] | None = None
+    """Status and body of every answer; none: what was asked for."""
 
     def ask_for(self, name: str, spec: dict) -> None:
         """As if a researcher had submitted it."""
@@ -147,6 +149,8 @@ class Hubs:
                 hub = self.of(request.path_params["namespace"])
                 if hub.down:
                     return JSONResponse({"reason": "Down", "message": "Not now."}, 503)
+                if hub.answers is not None:
+                    return JSONResponse(hub.answers[1], hub.answers[0])
                 assert request.headers["authorization"].startswith("Bearer ")
                 got = act(hub, request, await request.body())
                 return got if isinstance(got, Response) else JSONResponse(got.dump())
@@ -156,6 +160,7 @@ class Hubs:
         return Starlette(
             routes=[
                 route("/campaign", "PUT", self.open),
+                route("/campaign", "GET", self.in_force),
                 route("/summary", "GET", lambda hub, request, body: hub.summary()),
                 route("/stage", "PUT", self.move),
                 route("/feed", "GET", self.feed),
@@ -171,12 +176,18 @@ class Hubs:
 
     def open(self, hub: OneHub, request: Request, body: bytes) -> Response:
         opening = CampaignOpening.model_validate_json(body)
-        name = opening.spec.task.name
-        if name in self.unknown_tasks:
+        tasks = (opening.spec.task, *opening.spec.evaluation.transfer_tasks)
+        name = next((one.name for one in tasks if one.name in self.unknown_tasks), None)
+        if name is not None:
             message = f"There is no task {name!r}: `aar tasks` lists them."
             return JSONResponse(ErrorBody(reason="InvalidTask", message=message).dump(), 422)
         hub.opening = opening
         return Response(status_code=204)
+
+    def in_force(self, hub: OneHub, request: Request, body: bytes) -> CampaignOpening | Response:
+        if hub.opening is None:
+            return JSONResponse(ErrorBody(reason="HubPending", message="None is open yet.").dump(), 409)
+        return hub.opening
 
     def move(self, hub: OneHub, request: Request, body: bytes) -> Summary:
         hub.stage = StageChange.model_validate_json(body).stage

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from aar_operator.hubs import Hub, HubDown, HubRefused
+from aar_operator.hubs import Hub, HubDown, HubRefused, HubUnclear
 
 REFUSAL = b'{"reason": "InvalidTask", "message": "No such task."}'
 
@@ -45,8 +45,15 @@ def answer() -> Iterator[tuple[ThreadingHTTPServer, dict[str, object]]]:
         (404, b"<h1>not found</h1>", HubDown),
         (403, b"", HubDown),
         (503, REFUSAL, HubDown),
+        (200, b'{"opened": true, "stage": "dreaming"}', HubUnclear),
     ],
-    ids=["the hub refuses", "a proxy knows no hub", "a wall without a word", "the hub is broken"],
+    ids=[
+        "the hub refuses",
+        "a proxy knows no hub",
+        "a wall without a word",
+        "the hub is broken",
+        "a hub of another version",
+    ],
 )
 def test_answer(answer: tuple[ThreadingHTTPServer, dict[str, object]], status: int, body: bytes, raised: type) -> None:
     server, way = answer

@@ -11,6 +11,7 @@ from typing import Any
 
 from aar_api import labels
 from aar_api.campaign import ResearchCampaign, stored
+from aar_api.conditions import Reason
 
 from aar_operator.cluster import ClusterError, Manifest, Ref
 from aar_operator.cluster.local import LocalCluster
@@ -142,6 +143,9 @@ class LocalRun:
             return
         line = await self._reconciler.pool.line(stored(read))
         self.voice.status(read, None if line is None else line.summary)
+        for one in read.get("status", {}).get("conditions", []):
+            if one["type"] == "Accepted" and one["status"] == "True" and one["reason"] != Reason.VALID:
+                self.voice.unchanged(one["message"])
         if line is None or line.summary is None:
             return
         self._falls.clear()

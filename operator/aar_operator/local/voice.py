@@ -42,6 +42,10 @@ class Voice:
         """An Experiment that was not taken up."""
         self._once(f"refused {name}", "notice", message=f"Experiment {name} was refused: {message}")
 
+    def unchanged(self, message: str) -> None:
+        """The campaign goes on without the last change of its file."""
+        self._once("unchanged", "notice", message=message)
+
     def done(self, phase: str, message: str) -> None:
         """The last word."""
         self._say("done", phase=phase, message=message)

@@ -6,7 +6,6 @@ import json
 from collections.abc import Collection, Mapping
 
 from aar_api import labels
-from aar_api.campaign import ResearchCampaign
 
 from aar_operator.manifests.common import Manifest, obj
 from aar_operator.settings import Settings
@@ -22,10 +21,9 @@ def build(namespace: str, settings: Settings) -> Manifest:
     return obj("v1", "ConfigMap", f"book.{namespace}", settings.operator_namespace, marks(namespace))
 
 
-def entry(campaign: ResearchCampaign) -> Manifest:
-    """The patch that enters a campaign."""
-    months = dict(campaign.status.spend_by_month)
-    return {"data": {campaign.metadata.uid: json.dumps(months, sort_keys=True)}}
+def entry(uid: str, months: Mapping[str, str]) -> Manifest:
+    """The patch that enters what a campaign spent, US dollars by month."""
+    return {"data": {uid: json.dumps(dict(months), sort_keys=True)}}
 
 
 def spent(book: Mapping[str, str], month: str, here: Collection[str]) -> list[str]:

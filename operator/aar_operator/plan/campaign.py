@@ -30,6 +30,7 @@ def plan_campaign(
 ) -> Plan:
     """The whole intent; `fresh_token` is used only where the hub has no token yet."""
     plan = _plan(campaign, seen, fresh_token, now, settings)
+    plan = replace(plan, notes=(*plan.notes, *acceptance.warned(campaign.status, plan.campaign_status)))
     phase = campaign.status.phase if plan.campaign_status is None else plan.campaign_status.phase
     if phase == campaign.status.phase or phase not in TURNS:
         return plan
@@ -39,8 +40,9 @@ def plan_campaign(
 def _plan(campaign: ResearchCampaign, seen: CampaignSeen, fresh_token: str, now: datetime, settings: Settings) -> Plan:
     if campaign.metadata.deletion_timestamp is not None:
         return cleanup.deleted(campaign, seen, now, settings)
-    if campaign.status.phase in FINISHED and not acceptance.reconsidered(campaign):
+    if acceptance.over(campaign):
         return cleanup.over(campaign, seen, now, settings)
+    campaign = acceptance.begun_again(campaign, now)
     if not is_true(campaign.status.conditions, CampaignCondition.ACCEPTED):
         if seen.over_quota:
             return acceptance.no_room(campaign, Reason.QUOTA_EXCEEDED, seen.over_quota, now)
@@ -51,9 +53,10 @@ def _plan(campaign: ResearchCampaign, seen: CampaignSeen, fresh_token: str, now:
         return first
     plan = ground(campaign, seen, fresh_token, settings)
     status = observed(campaign, seen, now)
-    if seen.refusal is not None:
+    opened = seen.summary is not None and seen.summary.opened
+    if seen.refusal is not None and not opened:
         return acceptance.refused(campaign, plan, status, seen.refusal.reason, seen.refusal.message, now)
-    if seen.summary is None or not seen.summary.opened or seen.sandbox_url is None:
+    if seen.summary is None or not opened or seen.sandbox_url is None:
         return replace(plan, campaign_status=_no_hub(campaign, seen, status, now))
     return by_stage(campaign, seen, seen.summary, plan, status, now, settings)
 
@@ -62,6 +65,7 @@ def _no_hub(campaign: ResearchCampaign, seen: CampaignSeen, status: CampaignStat
     """A hub that is away for a while sets nothing back."""
     began = status.start_time is not None and campaign.status.phase not in FINISHED
     message = "The hub does not answer; the campaign goes on when it does." if began else "The hub is starting."
+    message += f" It says: {seen.trouble}" if seen.trouble else ""
     reason = Reason.HUB_PENDING
     if seen.hub_refused:
         reason = Reason.CLUSTER_REFUSED

@@ -24,9 +24,10 @@ def over(campaign: ResearchCampaign, seen: CampaignSeen, now: datetime, settings
         meta = campaign.metadata
         return Plan(delete=(Target("ResearchCampaign", meta.namespace, meta.name),))
     told = seen.summary is not None and seen.summary.opened  # what was cancelled at the end is paid for after it
+    changed = campaign.status.observed_generation != campaign.metadata.generation
     return Plan(
         delete=(*researchers.jobs(campaign, seen), *_probe_jobs(campaign, seen)),
-        campaign_status=observed(campaign, seen, now) if told else None,
+        campaign_status=observed(campaign, seen, now) if told or changed else None,
         requeue=left,
     )
 
@@ -59,7 +60,12 @@ def _entered(campaign: ResearchCampaign, settings: Settings) -> dict[str, Any]:
     meta = empty["metadata"]
     return {
         "create": (empty,),
-        "merge": ((Target("ConfigMap", meta["namespace"], meta["name"]), book.entry(campaign)),),
+        "merge": (
+            (
+                Target("ConfigMap", meta["namespace"], meta["name"]),
+                book.entry(campaign.metadata.uid, campaign.status.spend_by_month),
+            ),
+        ),
     }
 
 

@@ -111,6 +111,11 @@ class CampaignSeen:
     sandbox_url: str | None = None
     """Where sandboxes reach the hub; none until its Service has an address."""
     refusal: ErrorBody | None = None
+    """Why the hub does not take what is asked for, now."""
+    mistakes: str = ""
+    """What is wrong with what is asked for, if it can be read in part only."""
+    trouble: str = ""
+    """What the hub says in place of an answer."""
     summary: Summary | None = None
     """None while the hub does not answer."""
     feed: FeedPage | None = None

@@ -22,7 +22,7 @@ class Reconciler:
     """Brings one object nearer to what it should be."""
 
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
-        self._cluster = cluster
+        self._cluster, self._settings = cluster, settings
         self.pool = HubPool(cluster, settings)
         reading, lines = Reading(), Lines(cluster)
         self._campaigns = CampaignReconciler(cluster, self.pool, reading, lines, settings)
@@ -51,5 +51,5 @@ class Reconciler:
         try:
             return await one.reconcile(ref, read, now)
         except Malformed as error:
-            await refuse(self._cluster, ref, read, str(error), now)
+            await refuse(self._cluster, ref, read, str(error), now, self._settings)
             return Outcome()

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from aar_api import labels, names
-from aar_api.campaign import ResearchCampaign
+from aar_api.campaign import CampaignSpec, ResearchCampaign
+from aar_api.conditions import CampaignCondition, is_true
 from aar_api.wire import CampaignOpening, ErrorBody
 
 from aar_operator.cluster import Cluster, Foreign, Invalid, Manifest, Ref
-from aar_operator.hubs import HubDown, HubRefused
-from aar_operator.plan.acceptance import name_taken, not_made
+from aar_operator.hubs import HubError, HubRefused
+from aar_operator.plan.acceptance import REFUSALS, WAIT_SECONDS, name_taken, not_made
 from aar_operator.plan.campaign import plan_campaign
 from aar_operator.plan.model import FINISHED, CampaignSeen
 from aar_operator.reconcile.lines import Lines
 from aar_operator.reconcile.orphans import settle_orphans
 from aar_operator.reconcile.outcome import Outcome, carry_out, report
-from aar_operator.reconcile.pool import HubPool, Line
-from aar_operator.reconcile.reading import Reading
+from aar_operator.reconcile.pool import HubPool, Line, Refusal
+from aar_operator.reconcile.reading import Malformed, Reading
 from aar_operator.reconcile.surroundings import Surroundings
 from aar_operator.rotation import Rotating
 from aar_operator.settings import Settings
 
 TOKEN_BYTES = 32
+
+T = TypeVar("T")
 
 
 class CampaignReconciler:
@@ -57,11 +62,13 @@ class CampaignReconciler:
 
     async def reconcile(self, ref: Ref, read: Manifest, now: datetime) -> Outcome:
         """Observe, plan, apply."""
-        campaign = self._reading.campaign(read)
-        if labels.FINALIZER not in campaign.metadata.finalizers:
-            await self._bury(ref, campaign.metadata.uid)
-        line = await self._pool.line(campaign)
-        seen = await self._observe(campaign, line, now)
+        asked, mistakes = self._read(read)
+        if labels.FINALIZER not in asked.metadata.finalizers:
+            await self._bury(ref, asked.metadata.uid)
+        line = await self._pool.line(asked)
+        before = None if line is None else line.in_force
+        seen = await self._observe(asked, mistakes, line, now)
+        campaign = asked if line is None else line.plan_by(asked)
         fresh = secrets.token_urlsafe(TOKEN_BYTES)
         plan = plan_campaign(campaign, seen, fresh, now, self._settings.now())
         try:
@@ -78,12 +85,13 @@ class CampaignReconciler:
             line.summary = await line.hub.stage(*plan.stage)
         if campaign.metadata.deletion_timestamp is not None and plan.requeue is None:
             await self._pool.drop(campaign.metadata.uid)
-        wake = self._wake(campaign, line, plan.stage is not None)
+        changed = line is not None and line.in_force is not before
+        wake = self._wake(campaign, line, changed or plan.stage is not None)
         return Outcome(0.0 if moved else plan.requeue, wake)
 
     def _wake(self, campaign: ResearchCampaign, line: Line | None, moved: bool) -> tuple[Ref, ...]:
-        """A campaign that moves on, whose hub answers again, that ends or is changed, suspended for example, concerns all its
-        experiments that are not over.
+        """A campaign that moves on or takes a change, whose hub answers again, that ends or is changed, suspended for example,
+        concerns all its experiments that are not over.
         """
         meta, status = campaign.metadata, campaign.status
         back = line is not None and line.answers and not line.told
@@ -93,47 +101,109 @@ class CampaignReconciler:
             line.told = line.answers
         return tuple(Ref("Experiment", meta.namespace, name) for name in self._lines.of(meta.namespace, meta.name))
 
-    async def _observe(self, campaign: ResearchCampaign, line: Line | None, now: datetime) -> CampaignSeen:
-        around = await self._surroundings.seen(campaign, now)
-        known = replace(
-            around,
+    def _read(self, read: Manifest) -> tuple[ResearchCampaign, str]:
+        """The campaign that is asked for, and what is wrong with it: mistakes in a change do no harm to one that was accepted.
+
+        Raises:
+            Malformed: it is none, and there is nothing that could come to harm.
+        """
+        try:
+            return self._reading.campaign(read), ""
+        except Malformed as error:
+            rest = error.rest
+            if rest is None:
+                raise
+            accepted = is_true(rest.status.conditions, CampaignCondition.ACCEPTED)
+            if not accepted and rest.metadata.deletion_timestamp is None:
+                raise
+            return rest, str(error)
+
+    async def _observe(self, asked: ResearchCampaign, mistakes: str, line: Line | None, now: datetime) -> CampaignSeen:
+        known = line is not None and await self._hear(line, self._learn(line))
+        campaign = asked if line is None else line.plan_by(asked)
+        around = replace(
+            await self._surroundings.seen(campaign, asked, now),
             operator_token=await self._pool.token(campaign),
             sandbox_url=None if line is None else line.sandbox_url,
+            mistakes=mistakes,
         )
         if line is None:
-            return known
-        try:
-            return await self._ask(campaign, line, known)
-        except HubDown:
-            line.silent()
-            return known
+            return around
+        seen = await self._hear(line, self._ask(asked, line, around, now)) if known else None
+        return seen or replace(around, trouble=line.trouble)
 
-    async def _ask(self, campaign: ResearchCampaign, line: Line, known: CampaignSeen) -> CampaignSeen:
+    async def _hear(self, line: Line, asking: Awaitable[T]) -> T | None:
+        """What the hub says; none if it does not answer, or not as it should."""
+        try:
+            return await asking
+        except HubError as error:
+            line.silent(error)
+            return None
+
+    async def _learn(self, line: Line) -> bool:
+        """Hear what is in force of a campaign that an operator before this one took on; whether the hub says it."""
+        if line.in_force is None:
+            opening = await line.hub.campaign()
+            line.in_force = None if opening is None else opening.spec
+        return True
+
+    async def _ask(self, asked: ResearchCampaign, line: Line, around: CampaignSeen, now: datetime) -> CampaignSeen:
         """What the hub says; it is given the campaign first, if it has not got it as it is now and there is room for that."""
-        leaving = campaign.metadata.deletion_timestamp is not None
-        if line.opened != campaign.metadata.generation and not leaving and not known.over_quota:
-            meta = campaign.metadata
-            opening = CampaignOpening(name=meta.name, namespace=meta.namespace, uid=meta.uid, spec=campaign.spec)
-            try:
-                await line.hub.open(opening)
-            except HubRefused as refused:
-                refusal = ErrorBody(reason=refused.reason, message=str(refused))
-                return replace(known, refusal=refusal)
-            line.opened = meta.generation
+        leaving = asked.metadata.deletion_timestamp is not None
+        refusal = None if leaving else await self._offer(asked, line, around, now)
         line.summary, line.asked = await line.hub.summary(), True
+        line.trouble = ""
+        seen = replace(around, refusal=refusal, summary=line.summary)
         if not line.summary.opened:
-            line.opened, line.told = 0, False
-            line.tokens.clear()
+            line.forget()
+            return seen
         if leaving:
-            return replace(known, summary=line.summary)
+            return seen
+        campaign = line.plan_by(asked)
         researching = line.summary.stage == "researching"
         parts = [names.researcher(index) for index in range(campaign.spec.researchers.count)] if researching else []
         for part in parts:
             if part not in line.tokens:
                 line.tokens[part] = await line.hub.token("researcher", part)
         return replace(
-            known,
-            summary=line.summary,
+            seen,
             feed=await line.hub.feed(campaign.status.feed_cursor),
             researcher_tokens={part: line.tokens[part] for part in parts},
         )
+
+    async def _offer(
+        self, asked: ResearchCampaign, line: Line, around: CampaignSeen, now: datetime
+    ) -> ErrorBody | None:
+        """Give the hub what is asked for, if that may be and it has not taken it yet; why it does not take it."""
+        refusal = line.refused(asked.metadata.generation, now, WAIT_SECONDS)
+        due = line.opened != asked.metadata.generation and refusal is None
+        if due and not around.mistakes and not around.over_quota:
+            refusal = await self._open(asked, line, now)
+        if line.in_force is not None and line.in_force.suspend != asked.spec.suspend:
+            # Whatever else is asked for, that counts.
+            spec = line.plan_by(asked).spec
+            await line.hub.open(_opening(asked, spec))
+            line.in_force = spec
+        return refusal
+
+    async def _open(self, asked: ResearchCampaign, line: Line, now: datetime) -> ErrorBody | None:
+        """Why the hub does not take what is asked for.
+
+        Raises:
+            HubError: it says something else, or nothing: it is not the hub that it should be yet.
+        """
+        try:
+            await line.hub.open(_opening(asked, asked.spec))
+        except HubRefused as refused:
+            if refused.reason not in REFUSALS:
+                raise
+            body = ErrorBody(reason=refused.reason, message=str(refused))
+            line.refusal = Refusal(asked.metadata.generation, body, now)
+            return body
+        line.took(asked.spec, asked.metadata.generation)
+        return None
+
+
+def _opening(campaign: ResearchCampaign, spec: CampaignSpec) -> CampaignOpening:
+    meta = campaign.metadata
+    return CampaignOpening(name=meta.name, namespace=meta.namespace, uid=meta.uid, spec=spec)

@@ -46,6 +46,8 @@ class ExperimentReconciler:
         await self._bury(ref, experiment.metadata.uid)
         campaign = await self._campaign(experiment)
         line = None if campaign is None else await self._pool.line(campaign)
+        if campaign is not None and line is not None:
+            campaign = line.plan_by(campaign)
         experiment, seen = await self._observe(experiment, read, campaign, line, now)
         plan = self._plan(experiment, seen, now)
         if (

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import base64
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from aar_api.campaign import ResearchCampaign
-from aar_api.wire import Summary
+from aar_api.campaign import CampaignSpec, ResearchCampaign
+from aar_api.wire import ErrorBody, Summary
 
 from aar_operator.cluster import Cluster, Manifest, Ref
-from aar_operator.hubs import Hub
+from aar_operator.hubs import Hub, HubDown, HubError
 from aar_operator.manifests import hub as manifest
 from aar_operator.manifests.common import part_namespace
+from aar_operator.plan.model import FINISHED
 from aar_operator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A spec that the hub did not take."""
+
+    generation: int
+    body: ErrorBody
+    when: datetime
 
 
 @dataclass
@@ -25,7 +38,11 @@ class Line:
     sandbox_url: str
     hub: Hub
     opened: int = 0
-    """Generation of the campaign that the hub was last given; 0 for none."""
+    """Generation of the campaign that the hub took last; 0 while nobody knows."""
+    in_force: CampaignSpec | None = None
+    """The spec that the hub took last; none until it is known."""
+    refusal: Refusal | None = None
+    """Of what the hub was given since."""
     tokens: dict[str, str] = field(default_factory=dict)
     """Of the researchers, by part; a hub gives the same every time."""
     summary: Summary | None = None
@@ -38,10 +55,40 @@ class Line:
     """What it waited for then that had no object."""
     told: bool = False
     """Whether the campaign's experiments were woken since the hub answers."""
+    trouble: str = ""
+    """What the hub says in place of an answer."""
 
-    def silent(self) -> None:
-        """The hub does not answer."""
+    def silent(self, error: HubError | None = None) -> None:
+        """The hub does not answer, or not as it should."""
         self.summary, self.told, self.asked = None, False, True
+        trouble = "" if error is None or isinstance(error, HubDown) else str(error)
+        if trouble and trouble != self.trouble:
+            log.warning("The hub at %s is of no use: %s", self.url, trouble)
+        self.trouble = trouble
+
+    def forget(self) -> None:
+        """The hub knows of no campaign."""
+        self.opened, self.in_force, self.refusal, self.told = 0, None, None, False
+        self.tokens.clear()
+
+    def took(self, spec: CampaignSpec, generation: int) -> None:
+        """The hub took a spec."""
+        self.opened, self.in_force, self.refusal = generation, spec, None
+
+    def refused(self, generation: int, now: datetime, seconds: float) -> ErrorBody | None:
+        """Why the hub did not take that generation of the spec, if it said so in the last so many seconds."""
+        if self.refusal is None or self.refusal.generation != generation:
+            return None
+        return self.refusal.body if (now - self.refusal.when).total_seconds() < seconds else None
+
+    def plan_by(self, campaign: ResearchCampaign) -> ResearchCampaign:
+        """The campaign as it is in force: as the hub took it last, but suspended or not as its owner says now. Of one that is over
+        nothing is in force any more.
+        """
+        if self.in_force is None or campaign.status.phase in FINISHED:
+            return campaign
+        spec = self.in_force.model_copy(update={"suspend": campaign.spec.suspend})
+        return campaign.model_copy(update={"spec": spec})
 
     @property
     def answers(self) -> bool:
@@ -81,7 +128,8 @@ class HubPool:
             return known
         if known is not None:
             await known.hub.close()
-        fresh = Line(url, token, f"http://{where}:{ports['sandbox']}", Hub(url, token))
+        taken = None if known is None else known.in_force
+        fresh = Line(url, token, f"http://{where}:{ports['sandbox']}", Hub(url, token), in_force=taken)
         self._lines[campaign.metadata.uid] = fresh
         return fresh
 

@@ -21,8 +21,17 @@ EXPERIMENTS = 250
 """A parsed one takes more memory than its manifest, and is looked at a few times in a row."""
 
 
+NEEDED = ("suspend", "task", "budget")
+"""Fields without which a campaign's spec is none, and the one that always counts."""
+
+
 class Malformed(InvalidInput):
     """An object that the API server took, but that is no campaign or experiment: an old schema, or what a schema cannot say."""
+
+    def __init__(self, message: str, rest: ResearchCampaign | None = None) -> None:
+        super().__init__(message)
+        self.rest = rest
+        """The campaign without the parts that are wrong, if that is one."""
 
 
 Model = TypeVar("Model", ResearchCampaign, Experiment)
@@ -52,9 +61,10 @@ class Reading:
         return _need(_remembered(self._experiments, EXPERIMENTS, manifest, stored_experiment))
 
     def campaigns(self, manifests: Iterable[Manifest]) -> list[ResearchCampaign]:
-        """Those that are campaigns."""
+        """Those that are campaigns; of those with mistakes the rest."""
         read = (_remembered(self._campaigns, CAMPAIGNS, one, stored_campaign) for one in manifests)
-        return [one for one in read if not isinstance(one, Malformed)]
+        found = (one.rest if isinstance(one, Malformed) else one for one in read)
+        return [one for one in found if one is not None]
 
 
 def _need(read: Model | Malformed) -> Model:
@@ -77,8 +87,21 @@ def _remembered(
     try:
         read = parse(manifest)
     except ValidationError as error:
-        read = Malformed(f"{explain(error)}: correct that.")
+        rest = _rest(manifest, error) if manifest["kind"] == "ResearchCampaign" else None
+        read = Malformed(f"{explain(error)}: correct that.", rest)
     memory[uid] = (version, read)
     while len(memory) > most:
         memory.popitem(last=False)
     return read
+
+
+def _rest(manifest: Manifest, error: ValidationError) -> ResearchCampaign | None:
+    """A campaign without the fields of its spec that are wrong; if no field alone is, with what it cannot do without."""
+    spec: Manifest = manifest.get("spec", {})
+    wrong = {str(one["loc"][1]) for one in error.errors() if len(one["loc"]) > 1 and one["loc"][0] == "spec"}
+    for kept in (set(spec) - wrong, set(NEEDED)):
+        try:
+            return stored_campaign({**manifest, "spec": {key: one for key, one in spec.items() if key in kept}})
+        except ValidationError:
+            continue
+    return None

@@ -14,6 +14,7 @@ from aar_operator.manifests import book, hub, isolation, researcher
 from aar_operator.manifests.common import part_namespace
 from aar_operator.plan import isolation as walls
 from aar_operator.plan import quota
+from aar_operator.plan.acceptance import over
 from aar_operator.plan.model import CampaignSeen, Probe, ResearcherState, Target
 from aar_operator.reconcile.lines import Lines
 from aar_operator.reconcile.reading import Reading
@@ -26,8 +27,8 @@ class Surroundings:
     def __init__(self, cluster: Cluster, reading: Reading, lines: Lines, settings: Settings) -> None:
         self._cluster, self._reading, self._lines, self._settings = cluster, reading, lines, settings
 
-    async def seen(self, campaign: ResearchCampaign, now: datetime) -> CampaignSeen:
-        """Everything but what the hub says."""
+    async def seen(self, campaign: ResearchCampaign, asked: ResearchCampaign, now: datetime) -> CampaignSeen:
+        """Everything but what the hub says, around a campaign as it is in force and as it is asked for."""
         cluster_queue, no_queue = await self._queue(campaign)
         line = self._lines.of(campaign.metadata.namespace, campaign.metadata.name)
         return CampaignSeen(
@@ -39,7 +40,7 @@ class Surroundings:
             hub_refused=await self._refused(campaign),
             hub_address=await self._address(campaign),
             probes=await self._probes(campaign),
-            over_quota=await self._over_quota(campaign, now),
+            over_quota=await self._over_quota(asked, now),
             cluster_queue=cluster_queue,
             no_queue=no_queue,
         )
@@ -96,7 +97,7 @@ class Surroundings:
     async def _over_quota(self, campaign: ResearchCampaign, now: datetime) -> str:
         namespace = campaign.metadata.namespace
         limits = quota.limits_of(namespace, self._settings.namespace_limits)
-        if limits is None:
+        if limits is None or over(campaign):
             return ""
         others = self._reading.campaigns(await self._cluster.find("ResearchCampaign", namespace=namespace))
         books = await self._cluster.find("ConfigMap", book.marks(namespace), self._settings.operator_namespace)
