@@ -51,7 +51,7 @@ def test_unknown_task_is_refused_and_can_be_deleted(api: Api, inside: Inside, sp
 
 
 def test_malformed_campaign_is_refused(api: Api, inside: Inside, space: str) -> None:
-    begin(api, space, task={"name": "chat", "params": {"head": ["probe"]}})
+    begin(api, space, task={"name": "chat", "params": {"head": []}})
     assert inside.live(lambda: phase(campaign(api, space)) == "Failed", 60)
     status, reason, message = condition(campaign(api, space), "Accepted")
     assert (status, reason) == ("False", "InvalidSpec")

@@ -266,9 +266,9 @@ REFUSALS = {
         {}, ("refused", "BudgetExceeded", "It needs 9 USD, but 1 USD is left."), ("BudgetExceeded", "1 USD is left")),
     "a duplicate": ({}, ("refused", "Duplicate", "Run before as x."), ("Duplicate", "Run before")),
     "a list as a hyper-parameter": (
-        {"method": {"builtin": "hard-labels", "config": {"x": [1, 2]}}}, None, ("InvalidSpec", "spec.method.config.x")),
+        {"method": {"builtin": "hard-labels", "config": {"x": []}}}, None, ("InvalidSpec", "spec.method.config.x")),
     "an object as a task's parameter": (
-        {"task": {"name": "chat", "params": {"n": {"a": 1}}}}, None, ("InvalidSpec", "spec.task.params.n")),
+        {"task": {"name": "chat", "params": {"n": {}}}}, None, ("InvalidSpec", "spec.task.params.n")),
 }  # fmt: skip
 
 
