@@ -4,7 +4,7 @@ A bundle is a folder (a tar on the wire):
 
     bundle.json     BundleInfo
     train.jsonl     one Row a line: the unlabelled training items, shuffled
-    test.jsonl      one Row a line: the test items, both halves mixed, shuffled
+    test.jsonl      one Row a line: the test items, shuffled; a method is served one half of them, and only a baseline both
     features.npz    float16 embeddings of the frozen strong encoder, absent until they are computed
                     train_question, train_choice (n_train, d), test_question, test_choice (n_test, d)
     weak.npy        float32 (n_train,): the weak teacher's P(True), one set a seed index
@@ -81,7 +81,9 @@ class BundleInfo(Model):
     """What a lab may know about its task."""
 
     task: str
-    digest: str = Field(description="Of the rows, models and optimiser; features and weak labels follow from these.")
+    digest: str = Field(
+        description="Of the rows that are served, models and optimiser; features and weak labels follow from these."
+    )
     pairing: Literal["pair", "single"] = Field(
         description="pair: a choice is judged against its question; single: alone."
     )
@@ -91,7 +93,7 @@ class BundleInfo(Model):
     optimiser: Optimiser
     max_tokens: int = Field(ge=8, description="Longest text in tokens; longer ones are cut at the end.")
     n_train: int
-    n_test: int
+    n_test: int = Field(description="Test rows that are served: of one half, but to a baseline all.")
 
 
 class Assignment(Model):

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from aar_api import names
 from aar_api.experiment import Method, SubmittedBy
 
-from aar_hub import arrays, catalogue, purse, records, scorer
-from aar_hub.domain import ledger
+from aar_hub import arrays, catalogue, purse, records, scorer, served
+from aar_hub.domain import halves, ledger
 from aar_hub.domain.scoring import UndefinedPgr
 from aar_hub.hub import Hub
 from aar_hub.records import Campaign, Exp, TaskRow
@@ -106,26 +106,27 @@ def store(tx: sa.Connection, hub: Hub, row: TaskRow, role: str, outputs: list[by
     """Enter the outputs into the task."""
     found = {f"{role}:{index}": hub.blobs.put(data) for index, data in enumerate(outputs)}
     if role == "features":
-        found = _split_features(hub, outputs[0])
+        found = _split_features(hub, row, outputs[0])
     blobs = dict(records.task(tx, row.key).blobs) | found
     tx.execute(sa.update(tables.tasks).where(tables.tasks.c.key == row.key).values(blobs=blobs))
 
 
-def _split_features(hub: Hub, data: bytes) -> dict[str, str]:
+def _split_features(hub: Hub, row: TaskRow, data: bytes) -> dict[str, str]:
     every = arrays.unpack(data)
     parts = {"features": "strong_", "weak_features": "weak_"}
     found = {
         name: {key.removeprefix(prefix): array for key, array in every.items() if key.startswith(prefix)}
         for name, prefix in parts.items()
     }
-    return {name: hub.blobs.put(arrays.pack(some)) for name, some in found.items()}
+    blobs = {name: hub.blobs.put(arrays.pack(some)) for name, some in found.items()}
+    return blobs | served.of_features(hub, row, found["features"])
 
 
 def _finish(tx: sa.Connection, hub: Hub, row: TaskRow) -> None:
     """Ready, if there is a gap to recover on both halves."""
     try:
         yardstick = scorer.yardstick(hub, row)
-        for split in scorer.SPLITS:
+        for split in halves.SPLITS:
             yardstick.check_gap(split)
     except UndefinedPgr as error:
         fail(tx, row, f"Task {row.ref.name!r} cannot be scored. {error}")

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import numpy as np
 import sqlalchemy as sa
 from aar_api import files
-from aar_api.files import Assignment, BundleInfo, LabReport
+from aar_api.files import Assignment, LabReport
 from aar_api.wire import MethodCard, Snapshot
 
-from aar_hub import arrays, catalogue, records, snapshots
+from aar_hub import arrays, catalogue, records, served, snapshots
 from aar_hub.errors import Conflict, Forbidden, NotFound, Refused
 from aar_hub.hub import Hub
 from aar_hub.records import Exp, TaskRow
@@ -61,19 +61,18 @@ def snapshot(hub: Hub, name: str) -> Snapshot:
 
 
 def bundle(hub: Hub, name: str, index: int, *, labelled: bool) -> bytes:
-    """The tar of an index's bundle; with true labels for the baselines alone."""
+    """The tar of an index's bundle: the test rows of its half; all of them, and true labels, for the baselines alone."""
     with hub.db.read() as tx:
         exp = _running(tx, name, index)
         task = records.task(tx, exp.task)
     if labelled and exp.purpose != "Baseline":
         raise Forbidden("Forbidden", f"Experiment {name} is no baseline: true labels are for baselines alone.")
-    parts = {files.TRAIN_ROWS: task.blobs["train"], files.TEST_ROWS: task.blobs["test"]}
-    if "features" in task.blobs:
-        parts[files.FEATURES] = task.blobs["features"]
+    half = served.half(exp)
+    parts = served.parts(task, half)
     if labelled:
         parts |= {path: task.blobs[blob] for path, blob in SEALED.items() if blob in task.blobs}
     content = {path: hub.blobs.get(address) for path, address in parts.items()}
-    content[files.BUNDLE_JSON] = _info(task).model_dump_json(by_alias=True).encode()
+    content[files.BUNDLE_JSON] = served.info(hub, task, half).model_dump_json(by_alias=True).encode()
     if exp.role == "method":
         content[files.WEAK_LABELS] = arrays.pack_one(_weak_labels(hub, exp, task, index))
     return _tar(content)
@@ -104,7 +103,7 @@ def take_output(hub: Hub, name: str, index: int, data: bytes) -> None:
         exp = _running(tx, name, index)
         task = records.task(tx, exp.task)
     try:
-        blob = hub.blobs.put(arrays.pack(_read(exp, task, data)))
+        blob = hub.blobs.put(arrays.pack(_read(hub, exp, task, data)))
     except Refused as error:
         take_failure(hub, name, index, LabReport(ok=False, reason="InvalidPredictions", message=str(error)[:2000]))
         raise
@@ -127,8 +126,8 @@ def take_catalogue(hub: Hub, name: str, cards: list[MethodCard]) -> None:
         catalogue.replace(tx, hub, cards)
 
 
-def _read(exp: Exp, task: TaskRow, data: bytes) -> dict[str, arrays.Array]:
-    info = _info(task)
+def _read(hub: Hub, exp: Exp, task: TaskRow, data: bytes) -> dict[str, arrays.Array]:
+    info = served.info(hub, task, served.half(exp))
     if exp.role == "features":
         counts = {"train": info.n_train, "test": info.n_test, "labelled": int(task.blobs["n_labelled"])}
         splits = [("strong", split) for split in files.SPLITS] + [("weak", split) for split in counts]
@@ -160,11 +159,6 @@ def _running(tx: sa.Connection, name: str, index: int) -> Exp:
     if not 0 <= index < len(exp.drawn):
         raise NotFound("NotFound", f"Experiment {name} has no index {index}: it has {len(exp.drawn)}, counted from 0.")
     return exp
-
-
-def _info(task: TaskRow) -> BundleInfo:
-    assert task.info is not None, "only a built task has experiments"
-    return task.info
 
 
 def _tar(content: Mapping[str, bytes]) -> bytes:

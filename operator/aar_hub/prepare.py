@@ -11,7 +11,7 @@ from aar_api import digest, files
 from aar_api.errors import InvalidInput
 from aar_api.files import BundleInfo, Row
 
-from aar_hub import arrays, purse, records, tasks
+from aar_hub import arrays, purse, records, served, tasks
 from aar_hub.domain import rows
 from aar_hub.hub import Hub
 from aar_hub.records import TaskRow
@@ -48,7 +48,9 @@ def _build(hub: Hub, row: TaskRow) -> Mapping[str, object]:
     labels = np.array([item.label for _, item in ordered["train"]], dtype=np.bool_)
     blobs["train_labels"] = hub.blobs.put(arrays.pack_one(labels))
     blobs["n_labelled"] = str(len(items.labelled))
-    return {"built": True, "info": _info(task, blobs, items).dump(), "sealed": sealed, "blobs": blobs}
+    info = _info(task, blobs, items)
+    blobs |= served.of_rows(hub, info, blobs["test"], [item.group for _, item in ordered["test"]])
+    return {"built": True, "info": info.dump(), "sealed": sealed, "blobs": blobs}
 
 
 def _ordered(key: str, split: str, items: Sequence[Item]) -> list[tuple[str, Item]]:

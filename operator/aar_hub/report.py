@@ -10,6 +10,7 @@ from aar_api import money
 from aar_api.wire import BaselineRow, Report, ReportRow
 
 from aar_hub import progress, records, scorer
+from aar_hub.domain.halves import SPLITS, Split
 from aar_hub.hub import Hub
 from aar_hub.records import Campaign, Exp
 from aar_hub.store import tables
@@ -51,11 +52,11 @@ def baselines(tx: sa.Connection, hub: Hub) -> tuple[BaselineRow, ...]:
     for row in records.all_tasks(tx):
         if row.ready:
             stick = scorer.yardstick(hub, row)
-            found += [_baseline(row.ref.name, stick, split) for split in scorer.SPLITS]
+            found += [_baseline(row.ref.name, stick, split) for split in SPLITS]
     return tuple(found)
 
 
-def _baseline(task: str, stick: scorer.Yardstick, split: scorer.Split) -> BaselineRow:
+def _baseline(task: str, stick: scorer.Yardstick, split: Split) -> BaselineRow:
     weak, ceiling = stick.floor(split), stick.top(split)
     return BaselineRow(
         task=task,

@@ -6,28 +6,25 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from aar_api import digest, money
 
-from aar_hub import arrays, records, snapshots
+from aar_hub import arrays, records, served, snapshots
 from aar_hub.domain import audits, duplicates, halves, ladder, scoring
+from aar_hub.domain.halves import Split
 from aar_hub.domain.scoring import Estimate, Floats
 from aar_hub.hub import Hub
 from aar_hub.records import Exp, TaskRow
 from aar_hub.store import tables
 from aar_hub.store.blobs import Blobs
 
-Split = Literal["Feedback", "Private"]
-SPLITS: tuple[Split, Split] = ("Feedback", "Private")
-
 
 @dataclass(frozen=True)
 class Yardstick:
-    """Truth, floor and ceiling of a task."""
+    """Truth, floor and ceiling of a task, over all test rows. A method's predictions are of one half's rows, and are measured on it."""
 
     truth: npt.NDArray[np.bool_]
     groups: npt.NDArray[np.int64]
@@ -40,9 +37,13 @@ class Yardstick:
         return self.feedback if split == "Feedback" else ~self.feedback
 
     def right(self, predictions: arrays.Array, split: Split) -> Floats:
-        """Correctness on a half."""
+        """Correctness of predictions of a half's rows, (seeds, rows of the half)."""
+        return scoring.correctness(predictions, self.truth[self.mask(split)])
+
+    def bounds(self, split: Split) -> tuple[Floats, Floats]:
+        """Correctness of floor and ceiling on a half."""
         mask = self.mask(split)
-        return scoring.correctness(predictions[:, mask], self.truth[mask])
+        return self.right(self.weak[:, mask], split), self.right(self.ceiling[:, mask], split)
 
     def codes(self, split: Split) -> npt.NDArray[np.int64]:
         """Problem of each row of a half."""
@@ -56,11 +57,11 @@ class Yardstick:
 
     def floor(self, split: Split) -> Estimate:
         """W."""
-        return scoring.accuracy(self.right(self.weak, split), self.codes(split), self.pooled)
+        return scoring.accuracy(self.bounds(split)[0], self.codes(split), self.pooled)
 
     def top(self, split: Split) -> Estimate:
         """C."""
-        return scoring.accuracy(self.right(self.ceiling, split), self.codes(split), self.pooled)
+        return scoring.accuracy(self.bounds(split)[1], self.codes(split), self.pooled)
 
     def gap(self, split: Split) -> float:
         """C - W."""
@@ -68,13 +69,11 @@ class Yardstick:
 
     def pgr(self, predictions: arrays.Array, split: Split) -> Estimate:
         """PGR of a method."""
-        right = (self.right(one, split) for one in (predictions, self.weak, self.ceiling))
-        method, weak, ceiling = right
-        return scoring.pgr(method, weak, ceiling, self.codes(split), self.pooled)
+        return scoring.pgr(self.right(predictions, split), *self.bounds(split), self.codes(split), self.pooled)
 
     def check_gap(self, split: Split) -> None:
         """Raise UndefinedPgr if there is no gap to recover."""
-        self.pgr(self.ceiling, split)
+        self.pgr(self.ceiling[:, self.mask(split)], split)
 
     def lead(self, first: arrays.Array, second: arrays.Array, split: Split) -> Estimate:
         """Paired difference of two methods, in PGR; W and C cancel but for the scale."""
@@ -117,7 +116,7 @@ def _addresses(task: TaskRow, role: str) -> tuple[str, ...]:
 
 
 def predictions(tx: sa.Connection, hub: Hub, exp: Exp) -> arrays.Array:
-    """What an experiment's lab Job posted, (seeds, test rows)."""
+    """What an experiment's lab Job posted, (seeds, test rows of its half)."""
     posted = records.outputs(tx, exp.name)
     return arrays.stack_tests(hub.blobs, [posted[index]["blob"] for index in range(exp.seeds)])
 
@@ -126,16 +125,17 @@ def score(tx: sa.Connection, hub: Hub, exp: Exp, image: str) -> None:
     """Score an experiment whose every seed has posted: once, in the transaction that settles it."""
     task = records.task(tx, exp.task)
     stick, found = yardstick(hub, task), predictions(tx, hub, exp)
-    split: Split = "Feedback" if exp.purpose == "Exploration" else "Private"
+    split = served.half(exp)
+    assert split is not None, "a baseline is no candidate for a score"
     estimate = stick.pgr(found, split)
     values: dict[str, object] = {"split": split, "pgr": estimate.value, "stderr": estimate.stderr, "n_seeds": exp.seeds}
     values |= {"shown": round(estimate.value, 4), "best": False}
     if split == "Feedback":
         values |= _told(tx, hub, exp, stick, found)
-    values["receipt"] = _receipt(tx, hub, exp, task, image, values)
+    values["receipt"] = _receipt(tx, hub, exp, task, image, split, values)
     position = tx.execute(sa.select(sa.func.count()).select_from(tables.scores)).scalar_one()
     tx.execute(sa.insert(tables.scores).values(experiment=exp.name, position=position, **values))
-    _audit(tx, hub, exp, stick, found, estimate.value)
+    _audit(tx, hub, exp, stick.ceiling[:, stick.mask(split)], found, estimate.value)
 
 
 def _told(tx: sa.Connection, hub: Hub, exp: Exp, stick: Yardstick, found: arrays.Array) -> dict[str, object]:
@@ -175,9 +175,10 @@ def incumbent(tx: sa.Connection) -> sa.RowMapping | None:
     return tx.execute(query).mappings().first()
 
 
-def _receipt(tx: sa.Connection, hub: Hub, exp: Exp, task: TaskRow, image: str, values: dict[str, object]) -> str:
-    """Digest of the chain from code to score; the receipt itself is a blob."""
-    assert task.info is not None
+def _receipt(
+    tx: sa.Connection, hub: Hub, exp: Exp, task: TaskRow, image: str, split: Split, values: dict[str, object]
+) -> str:
+    """Digest of the chain from code to score, by way of the bundle that was served; the receipt itself is a blob."""
     posted = records.outputs(tx, exp.name)
     receipt = {
         "experiment": exp.name,
@@ -188,7 +189,7 @@ def _receipt(tx: sa.Connection, hub: Hub, exp: Exp, task: TaskRow, image: str, v
         "config": exp.config,
         "control": exp.control,
         "image": image,
-        "bundle": task.info.digest,
+        "bundle": served.info(hub, task, split).digest,
         "baselines": {name: blob for name, blob in task.blobs.items() if ":" in name},
         "seeds": exp.drawn,
         "weakSets": [exp.weak_offset + index for index in range(exp.seeds)],
@@ -200,7 +201,7 @@ def _receipt(tx: sa.Connection, hub: Hub, exp: Exp, task: TaskRow, image: str, v
     return hub.blobs.put(digest.canonical_json(receipt))
 
 
-def _audit(tx: sa.Connection, hub: Hub, exp: Exp, stick: Yardstick, found: arrays.Array, pgr: float) -> None:
+def _audit(tx: sa.Connection, hub: Hub, exp: Exp, ceiling: arrays.Array, found: arrays.Array, pgr: float) -> None:
     code = {} if exp.snapshot is None else dict(snapshots.get(tx, hub, exp.snapshot).files)
-    findings = audits.run(audits.Evidence(files=code, predictions=found, ceiling=stick.ceiling, pgr=pgr))
+    findings = audits.run(audits.Evidence(files=code, predictions=found, ceiling=ceiling, pgr=pgr))
     records.change(tx, exp.name, audit="Suspect" if findings else "Clean", audit_message="; ".join(findings))

@@ -40,7 +40,7 @@ class Bundle:
 
     @cached_property
     def test(self) -> tuple[Row, ...]:
-        """The test rows, both halves mixed."""
+        """The test rows that are served."""
         return self._rows(files.TEST_ROWS, self.info.n_test)
 
     @cached_property

@@ -68,7 +68,7 @@ class Lab:
 
     @property
     def test(self) -> tuple[Row, ...]:
-        """Test rows without labels."""
+        """Test rows without labels; the ones that decide are others, of the same kind."""
         return self._bundle.test
 
     @property

@@ -63,6 +63,15 @@ def untar(data: bytes) -> dict[str, bytes]:
         return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
 
 
+def ids(rows: bytes) -> list[str]:
+    return [json.loads(line)["id"] for line in rows.splitlines()]
+
+
+def numbered(rows: int, width: int) -> np.ndarray:
+    """Embeddings that say which row they are of."""
+    return np.repeat(np.arange(rows, dtype=np.float16)[:, None], width, axis=1)
+
+
 def answers(truth: np.ndarray, accuracy: float, seed: int) -> np.ndarray:
     """P(True) that is right for so many of the rows, which ones depending on the seed."""
     rng = np.random.default_rng(seed)
@@ -112,6 +121,8 @@ class World:
         self.running = Running(folder, cache)
         self.specs: dict[str, dict[str, Any]] = {}
         self.cursor = 0
+        self.served: dict[str, list[str]] = {}
+        """Test rows that each experiment was served, once it has run."""
 
     @property
     def hub(self) -> Hub:
@@ -204,7 +215,9 @@ class World:
     # What only the judge knows
 
     def truth(self, task: str = "math") -> np.ndarray:
-        return self.stick(task).truth
+        """Of the test rows that exploration is served, in their order."""
+        stick = self.stick(task)
+        return stick.truth[stick.mask("Feedback")]
 
     def stick(self, task: str = "math") -> scorer.Yardstick:
         with self.hub.db.read() as tx:
@@ -217,7 +230,20 @@ class World:
         assert row.sealed is not None
         return json.loads(self.hub.blobs.get(row.sealed))
 
+    def test_ids(self, task: str = "math") -> list[str]:
+        """Names of all test rows, in their order."""
+        with self.hub.db.read() as tx:
+            row = next(row for row in records.all_tasks(tx) if row.ref.name == task)
+        return ids(self.hub.blobs.get(row.blobs["test"]))
+
     # A lab
+
+    def bundle(self, name: str, index: int = 0) -> dict[str, bytes]:
+        """What the hub serves to an index of an admitted experiment."""
+        token = self.token("lab-fetch", name)
+        answer = self.call("GET", "/v1/lab/bundle", token, params={"index": index})
+        assert answer.is_success, answer.text
+        return untar(answer.content)
 
     def run(self, name: str, accuracy: float = 0.7, predict: Callable[[int], Any] | None = None) -> dict[str, Any]:
         """Admit an experiment, post an output for every index and settle it."""
@@ -235,15 +261,19 @@ class World:
         return self.settle(name, len(answer["seeds"]))
 
     def _work(self, name: str, given: dict[str, Any], accuracy: float) -> bytes:
-        task = (self.specs[name].get("task") or MATH)["name"]
-        sealed = self.sealed(task)
+        with self.hub.db.read() as tx:
+            task = records.task(tx, records.experiment(tx, name).task)
+        sealed = self.sealed(task.ref.name)
         counts = {split: len(sealed[split]) for split in ("train", "test", "labelled")}
         if given["role"] == "features":
             wanted = [("strong", split) for split in ("train", "test")] + [("weak", split) for split in counts]
             shapes = {f"{m}_{s}_{f}": (counts[s], 2) for m, s in wanted for f in ("question", "choice")}
-            return npz(**{key: np.ones(shape, dtype=np.float16) for key, shape in shapes.items()})
+            return npz(**{key: numbered(*shape) for key, shape in shapes.items()})
         level = {"teacher": 0.6, "ceiling": 0.9}.get(given["role"], accuracy) + (given["seed"] % 5 - 2) / 100
-        test = answers(np.array(sealed["test"], dtype=bool), level, given["seed"])
+        known = dict(zip(self.test_ids(task.ref.name), sealed["test"], strict=True))
+        self.served[name] = ids(self.bundle(name, given["index"])["test.jsonl"])
+        truth = np.array([known[row] for row in self.served[name]], dtype=bool)
+        test = answers(truth, level, given["seed"])
         if given["role"] != "teacher":
             return npz(test=test)
         return npz(test=test, train=answers(np.array(sealed["train"], dtype=bool), level, given["seed"]))

@@ -99,7 +99,13 @@ def test_the_public_bundle(world: World) -> None:
         path: data for path, data in second.items() if path != "weak.npy"
     }
     info = json.loads(first["bundle.json"])
-    assert (info["nTrain"], info["nTest"]) == (SMALL["nTrain"], SMALL["nTest"])
+    assert (info["nTrain"], info["nTest"]) == (SMALL["nTrain"], world.truth().size)
+    assert len(lines(first["test.jsonl"])) == info["nTest"] < SMALL["nTest"]
+    with np.load(io.BytesIO(first["features.npz"])) as features:
+        rows_of = {name: len(features[name]) for name in features.files}
+    assert rows_of == {
+        f"{split}_{field}": info[f"n{split.title()}"] for split in ("train", "test") for field in ("question", "choice")
+    }
     for split in ("train.jsonl", "test.jsonl"):
         assert {tuple(row) for row in lines(first[split])} == {("id", "question", "choice")}
     weak = np.load(io.BytesIO(first["weak.npy"]))
@@ -112,11 +118,14 @@ def test_order_and_ids_follow_from_the_texts_alone(world: World) -> None:
     name = world.researcher().submit().json()["name"]
     world.events()
     found = bundle(world, world.admit(name)["fetchToken"])
-    splits = {split: lines(found[f"{split}.jsonl"]) for split in ("train", "test")}
-    texts = {split: [(row["question"], row["choice"]) for row in given] for split, given in splits.items()}
     with world.hub.db.read() as tx:
-        blob = records.all_tasks(tx)[0].blobs["labelled"]
-    teacher = [(row["question"], row["choice"]) for row in lines(world.hub.blobs.get(blob))]
+        blobs = records.all_tasks(tx)[0].blobs
+    splits = {split: lines(world.hub.blobs.get(blobs[split])) for split in ("train", "test")}
+    served = lines(found["test.jsonl"])
+    assert served == [row for row in splits["test"] if row in served], "a half in the order of the whole"
+    assert lines(found["train.jsonl"]) == splits["train"]
+    texts = {split: [(row["question"], row["choice"]) for row in given] for split, given in splits.items()}
+    teacher = [(row["question"], row["choice"]) for row in lines(world.hub.blobs.get(blobs["labelled"]))]
     key = rows.data_digest([sorted(texts["train"]), sorted(texts["test"]), sorted(teacher)])
     for split, given in splits.items():
         ordered = sorted(texts[split])

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from prometheus_client.core import Metric
 
 from aar_hub import records, scorer
+from aar_hub.domain.halves import SPLITS
 from aar_hub.hub import Hub
 from aar_hub.metrics.families import Rows, epoch, gauge, gauges, histogram
 from aar_hub.records import VERIFYING, Campaign
@@ -15,7 +16,6 @@ from aar_hub.store import tables
 
 RATIOS = (-0.5, -0.2, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
 """Gap recovered: below 0 a method harms, above 1 it beats the ceiling."""
-SPLITS = ("Feedback", "Private")
 
 
 def families(tx: sa.Connection, hub: Hub, campaign: Campaign) -> Iterator[Metric]:
