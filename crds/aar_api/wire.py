@@ -340,6 +340,21 @@ class SummaryBest(Model):
     pgr: float
     stderr: float
     confirmed: bool
+    held_on: tuple[str, ...] = Field(default=(), description="Transfer tasks that confirmed it too.")
+    not_held_on: tuple[str, ...] = Field(
+        default=(),
+        description="Transfer tasks that did not: it was no better than vanilla there, failed, or could not be run.",
+    )
+
+    @property
+    def elsewhere(self) -> str:
+        """What unseen tasks say of a confirmed best, to follow the word `confirmed`; empty if there are none."""
+        held, failed = ", ".join(self.held_on), ", ".join(self.not_held_on)
+        if not self.confirmed or not (held or failed):
+            return ""
+        if not held:
+            return f", but on no unseen task (not on {failed})"
+        return f", and on {held}" + (f", but not on {failed}" if failed else "")
 
 
 class Summary(Model):

@@ -71,7 +71,8 @@ def headline(report: Report) -> str:
     best = report.summary.best
     if best is None:
         return "Nothing was scored."
-    told = "confirmed on fresh seeds and the private half" if best.confirmed else "not confirmed: take it as a guess"
+    sure = f"confirmed on fresh seeds and the private half{best.elsewhere}"
+    told = sure if best.confirmed else "not confirmed: take it as a guess"
     return f"Best: {best.method}, PGR {best.pgr:.2f} ± {best.stderr:.2f}, {told}."
 
 

@@ -101,7 +101,7 @@ class View:
             said += [f"{task}: W {weak:.3f}, C {ceiling:.3f}" for task, (weak, ceiling) in self.summary.floors.items()]
         best = self.summary.best if self.summary else None
         if best is not None:
-            mark = "confirmed" if best.confirmed else "unconfirmed"
+            mark = f"confirmed{best.elsewhere}" if best.confirmed else "unconfirmed"
             said.append(f"best PGR {best.pgr:.2f} ± {best.stderr:.2f} ({best.method}, {mark})")
         spend = self.summary.spend if self.summary else status.spend
         return [*said, f"{spend.total_usd} of {spec.budget.limit_usd} USD spent, {spend.reserved_usd} held"]

@@ -126,14 +126,31 @@ def best(tx: sa.Connection, hub: Hub, campaign: Campaign) -> SummaryBest | None:
     if scored:
         name, row = max(scored, key=lambda pair: float(pair[1]["pgr"]))
         exp = records.experiment(tx, name)
+        held, failed = elsewhere(tx, campaign, name)
         return SummaryBest(
-            experiment=name, method=exp.label or exp.builtin or "", pgr=row["pgr"], stderr=row["stderr"], confirmed=True
+            experiment=name,
+            method=exp.label or exp.builtin or "",
+            pgr=row["pgr"],
+            stderr=row["stderr"],
+            confirmed=True,
+            held_on=held,
+            not_held_on=failed,
         )
     rows = views.leaderboard(tx)
     if not rows:
         return None
     top = rows[0]
     return SummaryBest(experiment=top.experiment, method=top.label, pgr=top.pgr, stderr=top.stderr, confirmed=False)
+
+
+def elsewhere(tx: sa.Connection, campaign: Campaign, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Transfer tasks of the campaign that confirmed an experiment, and those that did not."""
+    verdicts = campaign.verdicts.get("transfer", {})
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for row in records.all_tasks(tx):
+        if not row.main and row.ref in campaign.spec.evaluation.transfer_tasks:
+            found[name in verdicts.get(row.key, {}).get("confirmed", [])].append(row.ref.name)
+    return tuple(found[True]), tuple(found[False])
 
 
 def verified_run(tx: sa.Connection, original: str) -> sa.RowMapping | None:

@@ -35,6 +35,13 @@ def test_confirmed_comes_first_and_published_figures_last():
     assert lines[0][2:] == ("0.50", "0.05", "2", "Feedback", "0.01", "confirmed (explored 0.62)")
 
 
+def test_what_was_confirmed_here_alone_is_said_to_be():
+    best = REPORT.summary.best.model_copy(update={"not_held_on": ("code",)})
+    report = REPORT.model_copy(update={"summary": REPORT.summary.model_copy(update={"best": best})})
+    said = "confirmed on fresh seeds and the private half, but on no unseen task (not on code)."
+    assert figures.headline(report) == f"Best: b, PGR 0.50 ± 0.04, {said}"
+
+
 @pytest.mark.parametrize(
     "report", [REPORT, REPORT.model_copy(update={"rows": (), "timeline": ()})], ids=["full", "bare"]
 )

@@ -201,6 +201,7 @@ def test_nothing_of_the_private_half_is_told_before_the_verdicts(world: World) -
     [pytest.param(0.85, 0.85, "confirmed", id="carries over"), pytest.param(0.85, 0.6, "not confirmed", id="does not")],
 )
 def test_a_transfer_has_a_verdict_of_its_own(world: World, here: float, there: float, verdict: str) -> None:
+    """It takes no confirmation back, and is named wherever one is told."""
     evaluation = {"transferTasks": [REVIEWS], "controls": False, "replication": {"topK": 1, "seeds": 3}}
     assert world.open(spec(evaluation=evaluation)).status_code == 204
     world.researcher().explore(0.85, config={"name": "good"})
@@ -213,6 +214,12 @@ def test_a_transfer_has_a_verdict_of_its_own(world: World, here: float, there: f
         ("Exploration", "exploration"), ("Replication", "confirmed"), ("Replication", "baseline"),
         ("Transfer", verdict), ("Transfer", "baseline"),
     }  # fmt: skip
+    best = world.summary()["best"]
+    assert best["confirmed"]
+    held = verdict == "confirmed"
+    assert (best["heldOn"], best["notHeldOn"]) == ((["reviews"], []) if held else ([], ["reviews"]))
+    said = "and on reviews" if held else "but on no unseen task (not on reviews)"
+    assert f"on fresh seeds and the private half, {said}" in world.running.control.get("/").text
 
 
 @pytest.mark.parametrize(

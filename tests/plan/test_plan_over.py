@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from aar_api.names import namespace
+from aar_api.wire import Summary, SummaryBest
 from aar_operator.plan.acceptance import name_taken, not_made
 from aar_operator.plan.campaign import plan_campaign
-from aar_operator.plan.model import CampaignSeen, Probe, ResearcherState
+from aar_operator.plan.ending import complete
+from aar_operator.plan.model import CampaignSeen, Plan, Probe, ResearcherState
 from aar_operator.settings import Settings
 from plan.test_plan_limits import campaign
 
@@ -80,3 +82,34 @@ def test_one_that_the_cluster_does_not_take_yet_is_tried_again_though_it_was_ref
     status = not_made(one, "forbidden: status unknown for quota", NOW).campaign_status
     again = plan_campaign(one.model_copy(update={"status": status}), CampaignSeen(), "t", NOW, CLUSTER)
     assert again.apply, "its ground is asked for again"
+
+
+WINNERS: dict[str, tuple[dict[str, Any] | None, str]] = {
+    "none": (None, "no winner was confirmed."),
+    "a hope": ({"confirmed": False, "not_held_on": ("code",)}, "no winner was confirmed."),
+    "no other task": ({}, "a winner was confirmed."),
+    "on every task": ({"held_on": ("code", "math")}, "a winner was confirmed, and on code, math."),
+    "on some": (
+        {"held_on": ("code",), "not_held_on": ("math",)},
+        "a winner was confirmed, and on code, but not on math.",
+    ),
+    "on no other": (
+        {"not_held_on": ("code", "math")},
+        "a winner was confirmed, but on no unseen task (not on code, math).",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WINNERS)
+def test_the_end_says_what_was_confirmed_and_where(case: str) -> None:
+    found, said = WINNERS[case]
+    best = {"experiment": "e", "method": "m", "pgr": 0.5, "stderr": 0.1, "confirmed": True}
+    summary = Summary(
+        opened=True, stage="done", best=None if found is None else SummaryBest.model_validate(best | found)
+    )
+    one = campaign("x", status={"phase": "Verifying"})
+    plan = complete(one, CampaignSeen(), summary, Plan(), one.status, NOW)
+    assert plan.campaign_status is not None
+    (told,) = [item.message for item in plan.campaign_status.conditions if item.type == "Complete"]
+    assert told == f"Research ended (ResearchersFinished); {said}"
+    assert [note.message for note in plan.notes] == [told]

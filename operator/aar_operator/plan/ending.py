@@ -53,8 +53,9 @@ def complete(
 ) -> Plan:
     """The good end, with or without a winner; researchers that still run go."""
     reason = Reason(campaign.status.research_end_reason or Reason.RESEARCHERS_FINISHED)
-    confirmed = summary.best is not None and summary.best.confirmed
-    message = f"Research ended ({reason}); {'a winner was confirmed' if confirmed else 'no winner was confirmed'}."
+    best = summary.best
+    verdict = f"a winner was confirmed{best.elsewhere}" if best and best.confirmed else "no winner was confirmed"
+    message = f"Research ended ({reason}); {verdict}."
     over = Verdict(CampaignCondition.COMPLETE, True, reason, message)
     ready = Verdict(CampaignCondition.READY, False, Reason.FINISHED, "The campaign is over.")
     status = write_campaign(campaign, status, "Complete", now, over, ready)
