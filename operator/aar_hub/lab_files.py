@@ -14,9 +14,11 @@ from aar_api.files import Assignment, LabReport
 from aar_api.wire import MethodCard, Snapshot
 
 from aar_hub import arrays, catalogue, records, served, snapshots
+from aar_hub.domain import told
 from aar_hub.errors import Conflict, Forbidden, NotFound, Refused
 from aar_hub.hub import Hub
 from aar_hub.records import Exp, TaskRow
+from aar_hub.requests import HUB, OWNER
 from aar_hub.store import tables
 
 SEALED = {
@@ -24,7 +26,6 @@ SEALED = {
     files.TRAIN_LABELS: "train_labels",
     files.WEAK_FEATURES: "weak_features",
 }
-LOG_TAIL_CHARS = files.LOG_TAIL_CHARS
 
 
 def assignment(hub: Hub, name: str, index: int) -> Assignment:
@@ -107,13 +108,26 @@ def take_output(hub: Hub, name: str, index: int, data: bytes) -> None:
     except Refused as error:
         take_failure(hub, name, index, LabReport(ok=False, reason="InvalidPredictions", message=str(error)[:2000]))
         raise
-    _enter(hub, name, index, {"ok": True, "blob": blob, "reason": "", "message": "", "log_tail": "", "seconds": 0.0})
+    with hub.db.write() as tx:
+        _enter(tx, name, index, {"ok": True, "blob": blob, "reason": "", "message": "", "log_tail": "", "seconds": 0.0})
 
 
 def take_failure(hub: Hub, name: str, index: int, report: LabReport) -> None:
-    """Enter how an index failed; one that has an output keeps it."""
-    values = {"ok": False, "reason": report.reason or "Internal", "message": report.message, "seconds": report.seconds}
-    _enter(hub, name, index, values | {"log_tail": report.log_tail[-LOG_TAIL_CHARS:], "blob": None})
+    """Enter how an index failed, as far as its submitter is told; one that has an output keeps it."""
+    with hub.db.write() as tx:
+        exp = _running(tx, name, index)
+        limited = exp.researcher not in (HUB, OWNER)
+        message, log = told.cut(report.message, report.log_tail, _told(tx, exp.researcher) if limited else None)
+        values = {"ok": False, "reason": report.reason or "Internal", "message": message, "log_tail": log}
+        _enter(tx, name, index, values | {"seconds": report.seconds, "blob": None, "told": len(message) + len(log)})
+
+
+def _told(tx: sa.Connection, researcher: str) -> int:
+    """Characters of logs and messages that a researcher could read so far."""
+    exps, outputs = tables.experiments.c, tables.outputs.c
+    query = sa.select(sa.func.coalesce(sa.func.sum(outputs.told), 0))
+    joined = query.join_from(tables.outputs, tables.experiments, exps.name == outputs.experiment)
+    return int(tx.execute(joined.where(exps.researcher == researcher)).scalar_one())
 
 
 def take_catalogue(hub: Hub, name: str, cards: list[MethodCard]) -> None:
@@ -138,18 +152,17 @@ def _read(hub: Hub, exp: Exp, task: TaskRow, data: bytes) -> dict[str, arrays.Ar
     )
 
 
-def _enter(hub: Hub, name: str, index: int, values: Mapping[str, object]) -> None:
+def _enter(tx: sa.Connection, name: str, index: int, values: Mapping[str, object]) -> None:
     table = tables.outputs
-    with hub.db.write() as tx:
-        _running(tx, name, index)
-        known = records.outputs(tx, name).get(index)
-        if known is None:
-            tx.execute(sa.insert(table).values(experiment=name, seed_index=index, **values))
-        elif known["ok"] and known["blob"] != values["blob"]:
-            raise Conflict("Duplicate", f"Index {index} of {name} has posted its output: the first one counts.")
-        elif not known["ok"] and values["ok"]:
-            where = (table.c.experiment == name, table.c.seed_index == index)
-            tx.execute(sa.update(table).where(*where).values(**values))
+    _running(tx, name, index)
+    known = records.outputs(tx, name).get(index)
+    if known is None:
+        tx.execute(sa.insert(table).values(experiment=name, seed_index=index, **values))
+    elif known["ok"] and known["blob"] != values["blob"]:
+        raise Conflict("Duplicate", f"Index {index} of {name} has posted its output: the first one counts.")
+    elif not known["ok"] and values["ok"]:  # what was told of the attempt that failed stays counted
+        where = (table.c.experiment == name, table.c.seed_index == index)
+        tx.execute(sa.update(table).where(*where).values(**values))
 
 
 def _running(tx: sa.Connection, name: str, index: int) -> Exp:

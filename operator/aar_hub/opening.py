@@ -127,6 +127,12 @@ def _again(tx: sa.Connection, known: records.Campaign, opening: CampaignOpening)
             f"experiments.seeds plus replication.seeds was {ledger.weak_sets(known.spec)} and is now "
             f"{ledger.weak_sets(opening.spec)}, but weak labels are made once: put them back, or make another campaign.",
         )
+    if opening.spec.experiments.seeds < known.spec.experiments.seeds:
+        raise Refused(
+            "InvalidSpec",
+            f"experiments.seeds was {known.spec.experiments.seeds} and is now {opening.spec.experiments.seeds}, but verification would get "
+            "weak labels that exploration may have seen: put it back, or make another campaign.",
+        )
     records.change_campaign(tx, spec=opening.spec.dump())
 
 

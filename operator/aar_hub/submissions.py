@@ -81,6 +81,8 @@ def check(tx: sa.Connection, hub: Hub, campaign: Campaign, spec: ExperimentSpec,
     _check_duplicate(tx, requests.content(spec, task))
     if spec.purpose == "Exploration":
         _check_counts(tx, campaign, spec.submitted_by.researcher)
+    else:
+        _check_smoke(tx, campaign, spec.submitted_by.researcher)
     assert spec.active_deadline_seconds is not None, "it is always written out"
     amount = ledger.worst_case(spec.seeds, spec.active_deadline_seconds, spec.resources, hub.prices, ledger.ATTEMPTS)
     gpu = ledger.worst_gpu(spec.seeds, spec.active_deadline_seconds, spec.resources, hub.prices, ledger.ATTEMPTS)
@@ -124,9 +126,23 @@ def _check_counts(tx: sa.Connection, campaign: Campaign, researcher: str) -> Non
         )
 
 
+def _check_smoke(tx: sa.Connection, campaign: Campaign, researcher: str) -> None:
+    """Smoke runs have no score, but what they print is told."""
+    most = campaign.spec.evaluation.submissions_per_researcher
+    if researcher != requests.OWNER and len(_ran(tx, "Smoke", researcher)) >= most:
+        raise Refused(
+            "SubmissionsExceeded",
+            f"Researcher {researcher} has made {most} smoke runs, as many as evaluation.submissionsPerResearcher: submit without smoke.",
+        )
+
+
 def counted(tx: sa.Connection, researcher: str | None = None) -> list[Exp]:
     """Exploration that counts: all but what never ran. What was cancelled once its seeds were drawn counts, or cancelling would pick seeds."""
-    where = [tables.experiments.c.purpose == "Exploration", tables.experiments.c.state != "refused"]
+    return _ran(tx, "Exploration", researcher)
+
+
+def _ran(tx: sa.Connection, purpose: str, researcher: str | None) -> list[Exp]:
+    where = [tables.experiments.c.purpose == purpose, tables.experiments.c.state != "refused"]
     if researcher is not None:
         where.append(tables.experiments.c.researcher == researcher)
     return [one for one in records.experiments(tx, *where) if one.state != "cancelled" or one.drawn]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 from aar_api.campaign import CampaignSpec, Resources
 from aar_api.errors import InvalidInput
 from aar_hub import tasks
-from aar_hub.domain import audits, duplicates, halves, ladder, ledger, rows, seeds, selection, snapshot
-from aar_hub.domain.audits import forbidden_imports
+from aar_hub.domain import audits, duplicates, halves, ladder, ledger, rows, seeds, selection, snapshot, told
+from aar_hub.domain.audits import carried_data, forbidden_imports
 from aar_hub.tasks import code
 from hub.hubworld import METHOD, REVIEWS, spec
 
+ROOT = Path(__file__).parents[2]
 PRICES = ledger.Prices(cpu="0.36", gpu="3.60")  # 100 and 1,000 micro-dollars a second
 
 
@@ -314,6 +316,27 @@ def test_snapshot_checks(files: dict[str, str], told: str | None) -> None:
         snapshot.check(files)
 
 
+# What is told of a run that failed
+
+
+@pytest.mark.parametrize(
+    ("before", "message", "log", "said"),
+    [
+        pytest.param(0, 5, 10, (5, 10), id="short"),
+        pytest.param(0, 5_000, 16_000, (1_000, 4_000), id="long"),
+        pytest.param(30_000, 1_000, 4_000, (1_000, 1_000), id="little is left"),
+        pytest.param(31_500, 1_000, 4_000, (500, len(told.USED_UP)), id="less than the message"),
+        pytest.param(40_000, 1_000, 4_000, (200, len(told.USED_UP)), id="nothing is left"),
+        pytest.param(40_000, 1_000, 0, (200, 0), id="nothing is left, and there is no log"),
+        pytest.param(None, 1_000, 20_000, (1_000, 16_000), id="a person"),
+    ],
+)
+def test_what_is_told_of_a_failure(before: int | None, message: int, log: int, said: tuple[int, int]) -> None:
+    found = told.cut("m" * message, "x" * (log - 1) + "e" if log else "", before)
+    assert (len(found[0]), len(found[1])) == said
+    assert not log or found[1] == told.USED_UP or found[1].endswith("e"), "the end of it"
+
+
 # Audits
 
 
@@ -366,6 +389,36 @@ def test_audits(given: audits.Evidence, found: list[str]) -> None:
 def test_forbidden_imports(source: str, found: str) -> None:
     said = forbidden_imports.check(evidence(source=source))
     assert said == (f"the snapshot uses {found}" if found else "")
+
+
+LONG = "has a text or number as long as a table"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "found"),
+    [
+        pytest.param("a.py", f"KNOWN = '{'01' * 100}'", "", id="a digest or two"),
+        pytest.param("a.py", f"KNOWN = '{'01' * 101}'", f"a.py {LONG}", id="bits as text"),
+        pytest.param("a.py", f"KNOWN = b'{'01' * 101}'", f"a.py {LONG}", id="bits as bytes"),
+        pytest.param("a.py", f"KNOWN = 0x{'f' * 9000}", f"a.py {LONG}", id="bits as a number"),
+        pytest.param("a.py", f"'{'plain words ' * 100}'", "", id="a long docstring"),
+        pytest.param("a.py", f"KNOWN = {[0.1] * 100}", "", id="a hundred constants"),
+        pytest.param("a.py", f"KNOWN = {[0.1] * 101}", "a.py has a table", id="a list"),
+        pytest.param("a.py", f"KNOWN = {dict.fromkeys(map(str, range(101)), True)}", "a.py has a table", id="a dictionary"),
+        pytest.param("a.json", str([True] * 100), "", id="a small file"),
+        pytest.param("a.json", str([True] * 4_000), "a.json is as long as a table", id="a file"),
+    ],
+)  # fmt: skip
+def test_carried_data(path: str, text: str, found: str) -> None:
+    nothing = np.zeros((1, 1))
+    said = carried_data.check(audits.Evidence(files={path: text}, predictions=nothing, ceiling=nothing, pgr=0.5))
+    assert said == (f"the snapshot carries data: {found}" if found else "")
+
+
+def test_the_methods_that_the_lab_ships_carry_no_data() -> None:
+    shipped = {path.name: path.read_text() for path in (ROOT / "runner/aar_lab/methods").glob("*.py")}
+    assert len(shipped) > 10
+    assert carried_data.check(audits.Evidence(shipped, np.zeros((1, 1)), np.zeros((1, 1)), 0.5)) == ""
 
 
 def test_every_source_of_a_task_is_an_answer_key() -> None:

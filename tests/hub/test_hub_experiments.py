@@ -73,7 +73,12 @@ def test_counts_are_limited(worlds: Callable[..., World], researched: World) -> 
     one, other, third = (world.researcher(name) for name in ("r0", "r1", "r2"))
     assert [one.submit(config={"r0": i}).status_code for i in range(3)] == [200, 200, 422]
     assert one.submit(config={"r0": 9}).json()["reason"] == "SubmissionsExceeded"
-    assert one.submit(config={"r0": 9}, smoke=True).status_code == 200, "a smoke run has no score, and does not count"
+    smoke = [one.submit(config={"r0": i}, smoke=True) for i in range(3)]
+    assert [answer.status_code for answer in smoke] == [200, 200, 422], (
+        "smoke runs have no score, and are counted by themselves"
+    )
+    assert smoke[2].json()["reason"] == "SubmissionsExceeded"
+    assert "has made 2 smoke runs, as many as evaluation.submissionsPerResearcher" in smoke[2].json()["message"]
     assert [other.submit(config={"r1": i}).status_code for i in range(2)] == [200, 200]
     last = third.submit(config={"r2": 1})
     assert (last.status_code, last.json()["reason"]) == (422, "QuotaExceeded")

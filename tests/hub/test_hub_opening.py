@@ -98,6 +98,10 @@ def test_before_a_campaign_is_open(worlds: Callable[..., World]) -> None:
         pytest.param({"task": math(nTest=201)}, "uid-1", "spec.task was changed", id="parameters"),
         pytest.param({"objective": {"target": "0.9"}}, "uid-1", "spec.objective was changed", id="objective"),
         pytest.param(
+            {"experiments": {"seeds": 1}, "evaluation": {"replication": {"topK": 2, "seeds": 4}}}, "uid-1",
+            "experiments.seeds was 2 and is now 1, but verification would get weak labels that exploration may have seen", id="weak labels seen",
+        ),
+        pytest.param(
             {"experiments": {"seeds": 3}}, "uid-1",
             "experiments.seeds plus replication.seeds was 5 and is now 6, but weak labels are made once", id="weak labels",
         ),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aar_hub.domain.told import LOG_CHARS
 from hub.hubworld import REVIEWS, World, answers, npz, spec
 
 ROWS = 50
@@ -148,7 +149,7 @@ def test_an_index_that_failed_may_be_tried_again(world: World) -> None:
     for index in (0, 1):
         failure = {"ok": False, "reason": "Killed", "message": "evicted", "logTail": "x" * 20_000}
         assert world.call("POST", "/v1/lab/failure", post, failure, params={"index": index}).status_code == 204
-        assert len(world.researcher().get(f"/v1/experiments/{name}")["seeds"][index]["logTail"]) == 16_000
+        assert len(world.researcher().get(f"/v1/experiments/{name}")["seeds"][index]["logTail"]) == LOG_CHARS
         assert world.output(post, index, npz(test=answers(world.truth(), 0.7, index))).status_code == 204
     view = world.settle(name, 2)
     assert (view["state"], [seed["ok"] for seed in view["seeds"]]) == ("scored", [True, True])

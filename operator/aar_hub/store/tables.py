@@ -100,6 +100,7 @@ outputs = Table(
     Column("reason", String(64), nullable=False, default=""),
     Column("message", Text, nullable=False, default=""),
     Column("log_tail", Text, nullable=False, default=""),
+    Column("told", Integer, nullable=False, default=0),  # characters that its submitter could read, of every attempt
     Column("seconds", Float, nullable=False, default=0.0),
     Column("blob", String(71)),
 )

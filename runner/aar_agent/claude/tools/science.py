@@ -18,7 +18,7 @@ LONGEST_POLL_SECONDS = 10.0
 LOG_CHARS = 4_000
 """End of a failed seed's log that is shown unless more is asked for."""
 WAIT_LOG_CHARS = 600
-MOST_LOG_CHARS = 16_000
+MOST_LOG_CHARS = 4_000
 
 
 class Setting(Asked):
@@ -37,7 +37,7 @@ class Submit(Asked):
     config: list[Setting] = Field(max_length=64, description="What the method finds in lab.config.")
     seeds: int = Field(ge=1, le=8, description="How many seeds, from 1; the hub draws them.")
     stage: Literal["smoke", "full"] = Field(
-        description="smoke: a few steps, to see whether it runs, without a score. full: scored; counts as a submission."
+        description="smoke: a few steps, to see whether it runs, without a score; as many as submissions. full: scored; counts as a submission."
     )
     builds_on: list[str] = Field(
         default=[], max_length=16, description="Snapshot ids of colleagues' code that it derives from."
@@ -159,6 +159,11 @@ TOOLS = (
     Tool(
         "wait_experiments", "Wait until experiments are over; costs nothing while it waits.", Wait, wait, boundary=True
     ),
-    Tool("get_experiment", "State and score of an experiment, and the end of the log of a seed that failed.", Get, get),
+    Tool(
+        "get_experiment",
+        "State and score of an experiment, and the end of the log of a seed that failed. Logs are told up to a limit a campaign: print little.",
+        Get,
+        get,
+    ),
     Tool("cancel_experiment", "End an experiment that is of no use any more.", Cancel, cancel),
 )
