@@ -101,6 +101,9 @@ class Purse(Model):
     submissions_left: int
     experiments_left: int
     seconds_left: float | None = None
+    llm_left_usd: str | None = Field(
+        default=None, description="What of it LLM calls may cost; none if the campaign sets them no limit of their own."
+    )
 
 
 class Brief(Model):

@@ -46,10 +46,19 @@ def brief(hub: Hub, researcher: str) -> Brief:
                 submissions_left=max(0, spec.evaluation.submissions_per_researcher - len(own)),
                 experiments_left=max(0, spec.experiments.max_count - submissions.explored(tx)),
                 seconds_left=seconds_left(campaign),
+                llm_left_usd=_llm_left(spec, balance),
             ),
             model=spec.researchers.model,
             max_turns=spec.researchers.max_turns,
         )
+
+
+def _llm_left(spec: CampaignSpec, balance: ledger.Balance) -> str | None:
+    limit = spec.budget.llm_limit_usd
+    if limit is None:
+        return None
+    left = money.parse_usd(limit) - balance.llm_spent - balance.llm_reserved
+    return money.format_usd(max(0, min(left, balance.free)))
 
 
 def direction(spec: CampaignSpec, researcher: str) -> str:

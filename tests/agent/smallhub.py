@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import httpx
@@ -97,12 +97,15 @@ class SmallHub:
     model: str | None = "claude-opus-5-5"
     max_turns: int | None = None
     seconds_left: float | None = None
+    llm_left: str | None = None
     files: dict = field(default_factory=dict)
     strangers: list = field(default_factory=list)
     """Findings of colleagues."""
     transcript: dict = field(default_factory=dict)
     no_transcripts: bool = False
     provider_key: str = "key"
+    too_dear: Callable[[int], bool] = lambda size: False
+    """Whether the money that is left does not pay for a call of so many bytes."""
     calls: int = 0
 
     def brief(self, _: bytes):
@@ -113,6 +116,7 @@ class SmallHub:
             submissions_left=left,
             experiments_left=left,
             seconds_left=self.seconds_left,
+            llm_left_usd=self.llm_left,
         )
         return Brief(
             campaign="c", researcher="r0", task="t", kind=self.kind, colleagues=self.colleagues, stage=self.stage,
@@ -208,6 +212,8 @@ class SmallHub:
         async def messages(request: Request) -> Response:
             """Pass the call on, and the answer back as it comes."""
             assert request.headers["authorization"] == "Bearer secret"
+            if self.too_dear(len(await request.body())):
+                return JSONResponse({"type": "error", "error": {"type": "billing_error", "message": "Too dear."}}, 402)
             sent = {
                 k: v for k, v in request.headers.items() if k.startswith(("anthropic", "content-type", "x-stainless"))
             }

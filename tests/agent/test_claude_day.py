@@ -48,5 +48,5 @@ def test_two_thousand_turns_are_bounded(tmp_path):
         assert summaries >= 4, "else nothing was ever made smaller"
         assert late < early + 30, memory
         assert max(memory.values()) < 250, memory
-        assert here.fake.largest < 2_750_000, "bytes of a request"
+        assert here.fake.largest < 700_000, "bytes of a request"
         assert size(tmp_path) < 25_000_000

@@ -309,6 +309,72 @@ def test_a_history_grows_heavy_without_tokens(tmp_path, monkeypatch):
         assert here.fake.largest < 100_000, "bytes, those of tools and brief among them"
 
 
+WINDOWS = {
+    "claude-opus-5-5": 1_000_000,
+    "claude-haiku-5-5": 1_000_000,
+    "claude-sonnet-4-6": 1_000_000,
+    "claude-haiku-4-5": 200_000,
+    "claude-sonnet-4-5-20250929": 200_000,
+    "claude-opus-4-20250514": 200_000,
+    "claude-3-7-sonnet-latest": 200_000,
+}
+
+
+@pytest.mark.parametrize(("model", "window"), WINDOWS.items(), ids=WINDOWS)
+def test_the_whole_history_can_be_read_for_its_summary(model, window):
+    chosen = loop_module.sizes(model)
+    assert chosen.weight <= 4 * chosen.compact, "what was cleared is read again, and paid for"
+    assert chosen.overdue * chosen.weight / 3 + loop_module.MAX_TOKENS < window
+
+
+DEAR = {"for once": (1, "done", 2), "for any history": (99, "The money for LLM calls is spent: Too dear.", 2)}
+
+
+@pytest.mark.parametrize(("times", "why", "sessions"), DEAR.values(), ids=DEAR)
+def test_what_is_too_dear_with_a_long_history_is_asked_without(tmp_path, times, why, sessions):
+    """A call holds money for every byte of its history."""
+    refused = []
+
+    def too_dear(size):
+        if size > 130_000 or refused:
+            refused.append(size)
+        return 0 < len(refused) <= times
+
+    with world(tmp_path, script((BASH % "seq 1 3000") * 12), SmallHub(llm_left="0.50", too_dear=too_dear)) as here:
+        assert why in here.run()
+        assert kinds(here).count("session") == sessions
+        told = [one["text"] for one in here.records if one["kind"] == "news"]
+        assert "4.00 of 5.00 USD left; 0.50 USD left for LLM calls" in told[0]
+
+
+def test_answers_that_are_always_cut_begin_anew_and_end(tmp_path):
+    cut = "  - say: So\n    stop: max_tokens\n"
+    with world(tmp_path, "turns:\n" + cut + "repeat_from: 0\n") as here:
+        with pytest.raises(ProviderRefused, match="3 answers in a row were cut off"):
+            here.run()
+        assert kinds(here).count("session") == 3
+        assert here.fake.calls == 9
+
+
+def test_another_model_of_the_campaign_is_taken(tmp_path):
+    hub = SmallHub()
+    plain = hub.too_dear
+
+    def changed(size):
+        """Seen once a call was made with the old one."""
+        hub.model = "claude-haiku-5-5"
+        return plain(size)
+
+    hub.too_dear = changed
+    with world(
+        tmp_path, script(BASH % "true" + "    fault: {kind: status, status: 403}\n", BASH % "true"), hub
+    ) as here:
+        assert here.run() == "done"
+        asked = [body["model"] for body in here.requests()]
+        assert asked[0] == "claude-opus-5-5"
+        assert set(asked[1:]) == {"claude-haiku-5-5"}
+
+
 @pytest.mark.parametrize(("model", "summaries"), [("claude-haiku-5-5", 1), ("claude-opus-5-5", 0)])
 def test_small_models_are_compacted_earlier(tmp_path, model, summaries):
     with world(tmp_path, script(SUBMIT, WAIT + "    input_tokens: 90000\n"), SmallHub(model=model)) as here:

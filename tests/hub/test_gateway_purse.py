@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
+import httpx
 import pytest
 from aar_api import money
 from hub.gatewayworld import Hub, ask, compact, spec, until
@@ -125,6 +126,19 @@ def test_what_is_only_held_is_worth_waiting_for(hub: Hub, provider: Provider) ->
     hub.client().messages.create(**request)
     hub.settled(2)
     assert hub.spend()["llmUSD"] == money.format_usd(2 * (4 + 20))
+
+
+def test_the_brief_tells_what_is_left_for_calls(hub: Hub) -> None:
+    def told() -> Any:
+        url, token = f"{hub.sandbox}/v1/brief", hub.token()
+        return httpx.get(url, headers={"authorization": f"Bearer {token}"}, trust_env=False).json()["purse"]
+
+    hub.open(limited())
+    assert told().get("llmLeftUsd") is None
+    hub.open(limited(llmLimitUSD="2.00"))
+    hub.client().messages.create(**ask())
+    hub.settled(1)
+    assert told()["llmLeftUsd"] == money.format_usd(2_000_000 - 100 * 4 - 20 * 20)
 
 
 def test_402_gives_the_max_tokens_that_fit(hub: Hub, provider: Provider) -> None:

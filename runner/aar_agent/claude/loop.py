@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from aar_agent.claude.tools import Bench
 from aar_agent.claude.turns import TOOLS, Runnable, Turn
 from aar_agent.errors import Stopped
 
+HEAVY = 6
+"""A history of 100,000 characters, of the 600,000 that are allowed, makes a call hold two to three times what a new one does."""
 MAX_TOKENS = 16_000
 """Of one answer. The hub reserves money for all of them before each call."""
 BETAS = ["context-management-2025-06-27", "compact-2026-09-04"]
@@ -39,20 +42,25 @@ class Sizes:
     clear: int = 100_000
     clear_at_least: int = 40_000
     keep: int = 12
-    weight: int = 2_000_000
-    """Characters of a history, beyond which it is made smaller as well: the provider counts no tokens of results that it
-    cleared, but each call sends and each record keeps them."""
+    weight: int = 600_000
+    """Characters of a history, beyond which it is made smaller as well: `compact` tokens of four characters each. The provider counts no
+    tokens of results that it cleared, but each call sends them and holds money for them, each record keeps them, and the call for a
+    summary reads them all."""
     overdue: float = 1.25
     """Above this multiple of `compact` or `weight` one does not wait for a good moment."""
 
 
-SMALL = Sizes(compact=80_000, clear=60_000, clear_at_least=20_000)
+SMALL = Sizes(compact=80_000, clear=60_000, clear_at_least=20_000, weight=320_000)
 """For models whose prompts cost a multiple above 100,000 tokens."""
+NARROW = Sizes(compact=120_000, clear=80_000, weight=400_000)
+"""For models that take 200,000 tokens: with these the whole history fits into them, at three characters a token."""
+IS_NARROW = re.compile(r"claude-(3-|\w+-4-([015]\b|\d{8}))")
+"""Names of those models; later ones take a million."""
 
 
 def sizes(model: str) -> Sizes:
     """What fits a model."""
-    return SMALL if "haiku" in model else Sizes()
+    return SMALL if "haiku" in model else NARROW if IS_NARROW.match(model) else Sizes()
 
 
 @dataclass
@@ -72,8 +80,17 @@ class Loop:
 
     def __post_init__(self) -> None:
         self.turn = Turn(self.bench, self.conversation)
-        self._sizes = sizes(self.model)
+        self.take(self.model)
         self._runnables = [Runnable(tool, self.turn) for tool in TOOLS]
+
+    def take(self, model: str) -> None:
+        """Go on with this model."""
+        self.model, self._sizes = model, sizes(model)
+
+    @property
+    def heavy(self) -> bool:
+        """Whether a new conversation would hold much less money a call than this one."""
+        return self.conversation.weight > self._sizes.weight / HEAVY
 
     def converse(self) -> Iterator[Outcome | None]:
         """Go on from the history; none after each turn with tools, at the end what happened instead.

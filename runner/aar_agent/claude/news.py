@@ -106,6 +106,8 @@ def _purse(brief: Brief) -> list[str]:
         f"{purse.left_usd} of {purse.limit_usd} USD left",
         f"{purse.submissions_left} submissions of yours and {purse.experiments_left} of the campaign left",
     ]
+    if purse.llm_left_usd is not None:
+        parts.insert(1, f"{purse.llm_left_usd} USD left for LLM calls")
     if purse.seconds_left is not None:
         parts.append(f"{purse.seconds_left / 60:.0f} minutes left")
     return parts

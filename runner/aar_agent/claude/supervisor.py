@@ -15,6 +15,8 @@ IDLE_TURNS = 5
 """Answers in a row without a tool call, each of them met with a nudge."""
 REFUSALS = 3
 SILENCES = 5
+CUTS = 3
+"""Answers cut at their maximal length without a whole one between them, the dearest that there are; then the conversation begins anew."""
 FRESH_STARTS = 2
 """Histories in a row that are not taken."""
 FIRST_WAIT_SECONDS = 1.0
@@ -35,6 +37,7 @@ class Supervisor:
     idle: int = 0
     refusals: int = 0
     silences: int = 0
+    cuts: int = 0
     faults: int = 0
     fresh: int = 0
     last_turns: int = 0
@@ -85,7 +88,7 @@ class Supervisor:
         return ""
 
     def _progress(self) -> None:
-        self.idle = self.refusals = self.silences = self.faults = self.fresh = 0
+        self.idle = self.refusals = self.silences = self.cuts = self.faults = self.fresh = 0
         self.last_turns = self.last_turns + 1 if self.loop.news.idle() else 0
 
     def _over(self) -> str:
@@ -124,7 +127,12 @@ class Supervisor:
             self.loop.conversation.say(words.SILENT)
         elif outcome == "cut short":
             self.loop.turn.drop()
-            self.loop.conversation.say(words.CUT_SHORT)
+            self.cuts += 1
+            if self.cuts < CUTS:
+                self.loop.conversation.say(words.CUT_SHORT)
+            else:
+                self.cuts = 0
+                self._fresh(f"{CUTS} answers in a row were cut off at their maximal length")
         else:
             self._fresh(outcome)
         return ""
@@ -137,9 +145,12 @@ class Supervisor:
         """
         self.loop.conversation.fault(fault.message)
         if fault.kind == "spent":
-            return f"The money for LLM calls is spent: {fault.message}"
+            return self._spent(fault)
         if fault.kind == "refused":
             self.loop.news.look(now=True)  # the hub says so itself if it is the campaign that is over
+            if (model := self.loop.news.brief.model) not in (None, self.loop.model):
+                self.loop.take(model)
+                return ""
             raise ProviderRefused(
                 f"The provider refuses {self.loop.model}: {fault.message}. Check the model's name and the key."
             )
@@ -147,6 +158,13 @@ class Supervisor:
             self._fresh(fault.message)
             return ""
         self._wait(fault)
+        return ""
+
+    def _spent(self, fault: Fault) -> str:
+        """Begin anew if the history is what makes a call too dear: each holds money for every byte of it."""
+        if not self.loop.heavy:
+            return f"The money for LLM calls is spent: {fault.message}"
+        self._begin("with this history a call may cost more than what is left")
         return ""
 
     def _wait(self, fault: Fault) -> None:
