@@ -102,18 +102,17 @@ def test_the_hub_is_not_sandboxed_and_holds_the_key() -> None:
 
 
 def test_another_token_makes_another_hub_pod() -> None:
-    """A pod reads it once, so that one that runs on would refuse the operator."""
+    """A pod reads it once, so that one that runs on would refuse the operator; and none begins before its token is there to stay."""
 
-    def template(seen: CampaignSeen, drawn: str) -> Any:
-        apply = ground(CAMPAIGN, seen, drawn, Settings()).apply
-        return next(one for one in apply if one["kind"] == "Deployment")["spec"]["template"]
+    def deployments(token: str | None, drawn: str) -> list[Any]:
+        plan = ground(CAMPAIGN, CampaignSeen(operator_token=token), drawn, Settings())
+        return [one for one in plan.apply if one["kind"] == "Deployment"]
 
-    held = template(CampaignSeen(operator_token="first"), "drawn-1")
-    assert template(CampaignSeen(operator_token="first"), "drawn-2") == held
-    drawn = template(CampaignSeen(), "drawn-2")
-    assert drawn != held
-    assert template(CampaignSeen(operator_token="drawn-2"), "drawn-3") == drawn
-    assert "drawn-2" not in str(drawn)
+    held = deployments("first", "drawn-1")
+    assert deployments("first", "drawn-2") == held
+    assert deployments(None, "drawn-2") == []
+    assert deployments("drawn-2", "drawn-3") != held
+    assert "first" not in str(held)
 
 
 OUT = {

@@ -28,11 +28,12 @@ def ground(campaign: ResearchCampaign, seen: CampaignSeen, fresh_token: str, set
     objects: list[Manifest] = [one for part in parts for one in namespace.build(campaign, part, settings, address)]
     if seen.cluster_queue:
         objects += [queue.build(campaign, part, seen.cluster_queue) for part in parts if part != "hub"]
-    return Plan(
-        apply=(*objects, *hub.build(campaign, settings, address, seen.operator_token or fresh_token)),
-        create=() if seen.operator_token else (hub.secret(campaign, fresh_token),),
-        requeue=POLL_SECONDS,
-    )
+    if seen.operator_token:
+        made = hub.build(campaign, settings, address, seen.operator_token)
+        return Plan(apply=(*objects, *made), requeue=POLL_SECONDS)
+    # The hub's pods name its token, which is drawn anew as long as its Secret is not there: first that, so that no other replaces them.
+    made = [one for one in hub.build(campaign, settings, address) if one["kind"] != "Deployment"]
+    return Plan(apply=(*objects, *made), create=(hub.secret(campaign, fresh_token),), requeue=POLL_SECONDS)
 
 
 def finalizers(campaign: ResearchCampaign, wanted: tuple[str, ...]) -> tuple[Target, Manifest]:
