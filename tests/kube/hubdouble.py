@@ -63,6 +63,8 @@ class OneHub:
     """Whether it can write nothing more: it settles nothing."""
     answers: tuple[int, dict[str, object]] | None = None
     """Status and body of every answer; none: what was asked for."""
+    token: str = ""
+    """That it was started with; empty: whatever callers bring."""
 
     def ask_for(self, name: str, spec: dict) -> None:
         """As if a researcher had submitted it."""
@@ -151,7 +153,10 @@ class Hubs:
                     return JSONResponse({"reason": "Down", "message": "Not now."}, 503)
                 if hub.answers is not None:
                     return JSONResponse(hub.answers[1], hub.answers[0])
-                assert request.headers["authorization"].startswith("Bearer ")
+                scheme, _, token = request.headers["authorization"].partition(" ")
+                assert scheme == "Bearer"
+                if hub.token and token != hub.token:
+                    return JSONResponse({"reason": "Unauthorized", "message": "The token is not this hub's."}, 401)
                 got = act(hub, request, await request.body())
                 return got if isinstance(got, Response) else JSONResponse(got.dump())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -155,6 +156,36 @@ def test_what_bounds_the_hub_and_sandboxes_is_taken(
     assert inside.live(lambda: researching(api, space), 120)
     wall = api.get("NetworkPolicy", part(found, "hub"), "from-sandboxes")
     assert [one["ipBlock"]["cidr"] for one in wall["spec"]["egress"][-1]["to"]] == ["0.0.0.0/0", "::/0"]
+
+
+@pytest.mark.parametrize("end", ["complete", "deleted"])
+def test_token_of_the_hub_deleted_by_hand(api: Api, hubs: Hubs, inside: Inside, space: str, end: str) -> None:
+    """The hub knows the token it was started with: until another hub is started with the new one, it refuses the operator."""
+    found = begin(api, space)
+    where = part(found, "hub")
+
+    def rolled() -> object:
+        template = (api.get("Deployment", where, "hub") or {}).get("spec", {}).get("template", {})
+        return template.get("metadata", {}).get("annotations", {}).get(labels.TOKEN_DIGEST)
+
+    def token() -> str:
+        secret = api.get("Secret", where, "hub")
+        return "" if secret is None else base64.b64decode(secret["data"]["operatorToken"]).decode()
+
+    assert inside.live(lambda: researching(api, space), 120)
+    hubs.of(where).token, first = token(), rolled()
+    api.delete("Secret", where, "hub")
+    assert inside.live(lambda: rolled() != first and token() not in ("", hubs.of(where).token), 60)
+    rounds = iter(range(5))
+    assert inside.live(lambda: next(rounds, None) is None, 60)
+    assert phase(campaign(api, space)) == "Researching"
+    if end == "deleted":
+        api.delete("ResearchCampaign", space, "c")
+        assert inside.live(lambda: campaign(api, space) == {}, 120)
+        return
+    hubs.of(where).token = token()  # as the new pod has it
+    hubs.of(where).finished = ("r0",)
+    assert inside.live(lambda: phase(campaign(api, space)) == "Complete", 120)
 
 
 LIMITS = {
