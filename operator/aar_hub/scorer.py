@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib import metadata
 
 import numpy as np
 import numpy.typing as npt
@@ -130,9 +131,12 @@ def score(tx: sa.Connection, hub: Hub, exp: Exp, image: str) -> None:
     estimate = stick.pgr(found, split)
     values: dict[str, object] = {"split": split, "pgr": estimate.value, "stderr": estimate.stderr, "n_seeds": exp.seeds}
     values |= {"shown": round(estimate.value, 4), "best": False}
+    compared: object = None
     if split == "Feedback":
+        best = incumbent(tx)
         values |= _told(tx, hub, exp, stick, found)
-    values["receipt"] = _receipt(tx, hub, exp, task, image, split, values)
+        compared = values.get("copied_from") or (best["experiment"] if best is not None else None)
+    values["receipt"] = _receipt(tx, hub, exp, task, image, split, values, compared)
     position = tx.execute(sa.select(sa.func.count()).select_from(tables.scores)).scalar_one()
     tx.execute(sa.insert(tables.scores).values(experiment=exp.name, position=position, **values))
     _audit(tx, hub, exp, stick.ceiling[:, stick.mask(split)], found, estimate.value)
@@ -176,9 +180,19 @@ def incumbent(tx: sa.Connection) -> sa.RowMapping | None:
 
 
 def _receipt(
-    tx: sa.Connection, hub: Hub, exp: Exp, task: TaskRow, image: str, split: Split, values: dict[str, object]
+    tx: sa.Connection,
+    hub: Hub,
+    exp: Exp,
+    task: TaskRow,
+    image: str,
+    split: Split,
+    values: dict[str, object],
+    compared: object,
 ) -> str:
-    """Digest of the chain from code to score, by way of the bundle that was served; the receipt itself is a blob."""
+    """Digest of the chain from code to score, by way of the bundle that was served; the receipt itself is a blob.
+
+    `compared` is the score that fixed what was told of this one.
+    """
     posted = records.outputs(tx, exp.name)
     receipt = {
         "experiment": exp.name,
@@ -189,16 +203,29 @@ def _receipt(
         "config": exp.config,
         "control": exp.control,
         "image": image,
+        "lab": hub.settings.lab_version,
+        "hub": metadata.version("aar"),
+        "resources": exp.spec.get("resources", {}),
+        "deadlineSeconds": exp.deadline,
         "bundle": served.info(hub, task, split).digest,
         "baselines": {name: blob for name, blob in task.blobs.items() if ":" in name},
+        "labels": task.sealed,
+        "half": _half(hub, task, split),
         "seeds": exp.drawn,
         "weakSets": [exp.weak_offset + index for index in range(exp.seeds)],
         "job": exp.job,
         "predictions": [posted[index]["blob"] for index in range(exp.seeds)],
         "score": values,
+        "comparedWith": compared,
         "costUSD": money.format_usd(exp.cost),
     }
     return hub.blobs.put(digest.canonical_json(receipt))
+
+
+def _half(hub: Hub, task: TaskRow, split: Split) -> str:
+    """Digest of the rows that were scored, as a mask over the test set: it is drawn with a key, and told to nobody."""
+    mask = yardstick(hub, task).mask(split)
+    return digest.of_bytes(hub.keys.derive("halves") + np.packbits(mask).tobytes())
 
 
 def _audit(tx: sa.Connection, hub: Hub, exp: Exp, ceiling: arrays.Array, found: arrays.Array, pgr: float) -> None:

@@ -76,6 +76,16 @@ def fetched_late() -> dict[str, Any]:
     return found | {"status": found["status"] | steps}
 
 
+def test_what_ran_is_named_by_digest() -> None:
+    job = {"metadata": {"name": "e-1", "namespace": "n", "uid": "u"}, "spec": {"completions": 1}}
+    seen = [pod("12:00", "12:01", "12:04"), pod("12:00", "12:01", "12:04"), pod("12:00", "12:01", "")]
+    assert job_view(job, seen, NOW).image == ""
+    for one, image in zip(seen, ("lab@sha256:2", "lab@sha256:1", ""), strict=True):
+        for status in one["status"]["containerStatuses"]:
+            status["imageID"] = image
+    assert job_view(job, seen, NOW).image == "lab@sha256:1, lab@sha256:2"
+
+
 CASES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], float]] = {
     "one pod, all seen": ({}, [pod("12:00", "12:01", "12:04")], 180),
     "one that runs": ({}, [pod("12:00", "12:01", "")], 540),

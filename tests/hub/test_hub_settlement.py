@@ -6,10 +6,12 @@ import io
 import json
 import zipfile
 import zlib
+from importlib import metadata
 from typing import Any
 
 import numpy as np
 import pytest
+from aar_hub import records
 from aar_hub.domain.told import LOG_CHARS
 from hub.hubworld import REVIEWS, World, answers, npz, spec
 
@@ -272,6 +274,33 @@ def test_the_score_is_the_formula_on_the_feedback_half(world: World) -> None:
         "lab:1",
     )
     assert receipt["costUSD"] == view["costUsd"]
+    with world.hub.db.read() as tx:
+        task = records.all_tasks(tx)[0]
+    assert (receipt["labels"], receipt["hub"], receipt["lab"]) == (task.sealed, metadata.version("aar"), "0")
+    assert receipt["resources"]["cpu"] == "1"
+    assert (receipt["deadlineSeconds"], receipt["comparedWith"]) == (60, None)
+
+
+def test_receipts_name_what_fixed_the_figure_and_the_rows(world: World) -> None:
+    one, truth = world.researcher(), world.truth()
+    views = [
+        one.explore(predict=lambda i, a=a: answers(truth, a, i), config={"turn": turn})
+        for turn, a in enumerate((0.7, 0.85, 0.85))
+    ]
+    receipts = [json.loads(world.hub.blobs.get(view["score"]["receipt"])) for view in views]
+    assert [one["comparedWith"] for one in receipts] == [None, views[0]["name"], views[1]["name"]]
+    assert views[2]["duplicateOf"] == views[1]["name"]
+    assert len({one["half"] for one in receipts}) == 1
+    page = world.running.control.get(f"/experiments/{views[1]['name']}").text
+    for text in ("lab:1", "at most 60 s", views[0]["name"]):
+        assert text in page
+    world.stage("verifying")
+    again = next(name for name in world.until_requested(2) if "replicates" in world.specs[name])
+    world.run(again, 0.8)
+    with world.hub.db.read() as tx:
+        row = records.score(tx, again)
+    assert row is not None
+    assert json.loads(world.hub.blobs.get(row["receipt"]))["half"] != receipts[0]["half"]
 
 
 def test_what_has_no_end_yet_is_listed_alone(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aar_api import digest
 from aar_operator.cluster import Ref, leftovers, shim
 from aar_operator.cluster.local_node import Node
 from aar_operator.cluster.local_pods import KILLED, Pods
@@ -147,3 +149,16 @@ def asleep(folder: Path) -> list[int]:
 def parent_of(pid: int) -> int:
     """Its parent's process id."""
     return int(Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_the_code_of_a_module_stands_for_its_image(tmp_path: Path) -> None:
+    """A receipt names what ran; on one machine that is no image, but the files of the package that the command names."""
+    status = asyncio.run(lived(tmp_path, pod("-m", "json.tool", "--help")))
+    folder = Path(json.__file__).parent
+    files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.py")}
+    assert status["containerStatuses"][0]["imageID"] == f"json@{digest.of_files(files)}"
+
+
+def test_a_command_that_is_no_module_has_no_code_of_a_package(tmp_path: Path) -> None:
+    status = asyncio.run(lived(tmp_path, pod("-c", "pass")))
+    assert status["containerStatuses"][0]["imageID"] == ""

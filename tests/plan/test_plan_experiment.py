@@ -260,6 +260,13 @@ def test_a_job_whose_pods_the_cluster_refuses_is_told_once() -> None:
     assert told(made, "Accepted")[:2] == ("True", "Valid")
 
 
+def test_the_hub_is_told_what_ran() -> None:
+    ended = replace(SEEN, job=replace(JOB, finished=True, image="lab@sha256:1"))
+    settlement = plan_experiment(experiment(status=RUNS), ended, NOW, ONE_MACHINE).settle
+    assert settlement is not None
+    assert settlement.image == "lab@sha256:1"
+
+
 @pytest.mark.parametrize(("attempts", "name"), [(0, "e-1"), (1, "e-2")], ids=["first", "made again"])
 def test_admitted_makes_a_job_with_an_index_a_seed(attempts: int, name: str) -> None:
     answer = AdmissionAnswer(verdict="admitted", seeds=(5, 6), fetch_token="f", post_token="p", part="r0")

@@ -104,16 +104,27 @@ def _steps(said: dict[str, Any], receipt: str) -> list[Step]:
         if code
         else Step("method", (said["builtin"] or "",), note="shipped in the lab's image"),
         Step("image", (said["image"],), note="the lab that ran it"),
+        Step("lab", (said.get("lab", ""),), note="the image, or version, that the hub was told to expect"),
+        Step("hub", (said.get("hub", ""),), note="version of the hub that scored it"),
+        Step("compute", _compute(said), note="what each seed had"),
         Step("bundle", (said["bundle"],), note="texts and weak labels that the lab saw"),
         Step("baselines", tuple(f"{name} {blob}" for name, blob in sorted(said["baselines"].items()))),
         Step("seeds", tuple(map(str, said["seeds"])), note="drawn by the hub once the code was fixed"),
         Step("weak label sets", tuple(map(str, said["weakSets"])), note="which weak teacher each seed learnt from"),
         Step("Job", tuple(filter(None, (job.get("name"), job.get("uid")))), note="name and UID in the cluster"),
         Step("predictions", tuple(said["predictions"]), note="as the Job's own token posted them, one a seed"),
+        Step("compared with", (said.get("comparedWith") or "",), note="the score that fixed what was told of this one"),
         Step(
             "receipt",
             (receipt,),
-            note="digest over all of the above, the score and the cost; its content was read and agrees",
+            note="digest over all of the above, the true labels, the rows that were scored, the score and the cost; its content was read and agrees",
         ),
     ]
     return [step for step in steps if any(step.values)]
+
+
+def _compute(said: dict[str, Any]) -> tuple[str, ...]:
+    """Resources and time of a seed, in words; receipts from before they were in them have none."""
+    words = tuple(f"{name} {value}" for name, value in sorted(said.get("resources", {}).items()))
+    deadline = said.get("deadlineSeconds")
+    return (*words, f"at most {deadline} s") if deadline else words

@@ -18,6 +18,7 @@ from typing import Any
 from aar_api import labels
 
 from aar_operator.cluster import Conflict, Manifest, Ref, leftovers, shim
+from aar_operator.cluster.local_code import image_id
 from aar_operator.cluster.local_node import Node, Share
 from aar_operator.cluster.local_store import Store
 from aar_operator.cluster.observe import INDEX_LABEL
@@ -111,10 +112,10 @@ class Pods:
             ("containerStatuses", pod["spec"]["containers"]),
         ):
             for container in containers:
-                began = stamp()
+                began, image = stamp(), image_id(container.get("command", []))
                 code = await self._container(place, pod, container, share)
                 ended = {"exitCode": code, "startedAt": began, "finishedAt": stamp()}
-                one = {"name": container["name"], "state": {"terminated": ended}}
+                one = {"name": container["name"], "imageID": image, "state": {"terminated": ended}}
                 status = {**status, field: [*status.get(field, []), one]}
                 if code != 0:
                     return {**status, "phase": "Failed"}

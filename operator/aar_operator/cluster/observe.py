@@ -52,6 +52,7 @@ def job_view(
         reason=str((ending or {}).get("reason", "")),
         message=str((ending or {}).get("message", "")),
         indexes=outcomes,
+        image=_image(pods),
         created=meta.get("creationTimestamp") or "",
         started=status.get("startTime") or "",
         bare=ending is None and not pods and _is_bare(job),
@@ -80,6 +81,12 @@ def seconds_by_index(pods: list[dict[str, Any]], now: datetime) -> dict[int, flo
         if index.isdecimal() and ran > 0:
             found[int(index)] = found.get(int(index), 0.0) + ran
     return found
+
+
+def _image(pods: list[dict[str, Any]]) -> str:
+    """The images that ran, as nodes name them: by digest, which a tag is not."""
+    ran = (one for pod in pods for field in STATUSES for one in pod.get("status", {}).get(field) or [])
+    return ", ".join(sorted({one["imageID"] for one in ran if one.get("imageID")}))
 
 
 def _ending(job: dict[str, Any]) -> dict[str, Any] | None:

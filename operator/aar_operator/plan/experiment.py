@@ -18,6 +18,8 @@ from aar_operator.plan.model import ExperimentSeen, JobView, Note, Plan, Target
 from aar_operator.plan.verdicts import Verdict, stamp, write
 from aar_operator.settings import Settings
 
+MAX_IMAGE = 500
+"""Characters of what is told of images: one has some 100, and more than one ran only if a tag was moved meanwhile."""
 MAX_JOBS = 3
 """Jobs made for one experiment before it counts as lost: somebody keeps deleting them."""
 AGAIN_SECONDS = 1.0
@@ -233,7 +235,8 @@ def _settlement(seen: ExperimentSeen, outcome: Literal["finished", "cancelled", 
     if seen.job is None:
         return Settlement(job_name="", job_uid="", outcome=outcome, indexes=_paid((), seen))
     indexes = _paid(seen.job.indexes, seen)
-    return Settlement(job_name=seen.job.name, job_uid=seen.job.uid, outcome=outcome, indexes=indexes)
+    job = seen.job
+    return Settlement(job_name=job.name, job_uid=job.uid, image=job.image[:MAX_IMAGE], outcome=outcome, indexes=indexes)
 
 
 def _paid(indexes: tuple[IndexOutcome, ...], seen: ExperimentSeen) -> tuple[IndexOutcome, ...]:

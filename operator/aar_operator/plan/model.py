@@ -38,6 +38,8 @@ class JobView:
     reason: str
     message: str
     indexes: tuple[IndexOutcome, ...]
+    image: str = ""
+    """What ran, by digest, as the nodes of its pods said; empty if nobody did."""
     created: str = ""
     """When it was made."""
     started: str = ""
