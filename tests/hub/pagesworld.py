@@ -36,6 +36,8 @@ from aar_hub import (
     opening,
     progress,
     records,
+    scorer,
+    served,
     settlement,
     snapshots,
     submissions,
@@ -87,6 +89,8 @@ def begin(hub: Hub) -> None:
         strong=ModelRef(source="strong"), weak=ModelRef(source="weak"),
         optimiser=Optimiser(epochs=1, learning_rate=1e-3, weight_decay=0.0, batch_size=8),
     )  # fmt: skip
+    rows = hub.blobs.put(b"".join(b'{"id": "%d"}\n' % row for row in range(N_TEST)))
+    blobs |= served.of_rows(hub, info, rows, sealed["groups"])
     values = {"built": True, "ready": True, "blobs": blobs, "info": info.dump()}
     values["sealed"] = hub.blobs.put(digest.canonical_json(sealed))
     with hub.db.write() as tx:
@@ -156,9 +160,13 @@ def submit(hub: Hub, who: str, snapshot: str, **more: object) -> str:
 
 
 def run(hub: Hub, name: str, accuracy: float) -> None:
-    """Admit, post right answers for so many rows, settle."""
+    """Admit, post answers for the rows of its half that are right for so many of all rows, settle."""
+    with hub.db.read() as tx:
+        exp = records.experiment(tx, name)
+        stick, half = scorer.yardstick(hub, records.task(tx, exp.task)), served.half(exp)
+    assert half is not None
     for index in range(admit(hub, name)):
-        lab_files.take_output(hub, name, index, _npz(accuracy, 100 + index))
+        lab_files.take_output(hub, name, index, _npz(accuracy, 100 + index, stick.mask(half)))
     settle(hub, name)
 
 
@@ -180,12 +188,12 @@ def settle(hub: Hub, name: str, outcome: str = "finished") -> None:
     settlement.settle(hub, name, Settlement.model_validate(values | {"indexes": indexes}))
 
 
-def _npz(accuracy: float, seed: int) -> bytes:
-    return arrays.pack({"test": answers(accuracy, seed)})
+def _npz(accuracy: float, seed: int, rows: np.ndarray | None = None) -> bytes:
+    return arrays.pack({"test": answers(accuracy, seed)[... if rows is None else rows]})
 
 
 @contextlib.contextmanager
-def served(hub: Hub) -> Iterator[str]:
+def serving(hub: Hub) -> Iterator[str]:
     """The address of its operator port, on loopback."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app.control(hub), log_level="warning", access_log=False, lifespan="off")

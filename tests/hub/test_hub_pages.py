@@ -40,7 +40,7 @@ def found(hub: Hub) -> dict[str, str]:
 @pytest.fixture
 def site(hub: Hub) -> Iterator[httpx.Client]:
     with (
-        pagesworld.served(hub) as address,
+        pagesworld.serving(hub) as address,
         httpx.Client(base_url=address, timeout=60, trust_env=False) as client,
     ):
         yield client
@@ -51,7 +51,7 @@ def elsewhere(tmp_path: Path) -> Iterator[tuple[Hub, httpx.Client]]:
     """A hub that listens on every address, as in a pod, with its campaign."""
     made = pagesworld.start(tmp_path / "pod", host="0.0.0.0")
     pagesworld.begin(made)
-    with pagesworld.served(made) as address, httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+    with pagesworld.serving(made) as address, httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
         yield made, client
     made.db.close()
 
@@ -70,7 +70,7 @@ SHOWN: dict[str, tuple[str, list[str]]] = {
     "list of one purpose": ("/experiments?purpose=Baseline", ["There is none of this purpose"]),
     "scored experiment": (
         "/experiments/{scored}",
-        ["{first}", "lab:1", "job-{scored}", "Clean", "sha256:bbbb", "receipt"],
+        ["{first}", "lab:1", "job-{scored}", "Clean", "bundle</span><div><code>sha256:", "receipt"],
     ),
     "failed experiment": ("/experiments/{failed}", ["MethodError", "Traceback", "There is no receipt"]),
     "running experiment": ("/experiments/{running}", ["pending", "USD reserved while it runs"]),
