@@ -26,6 +26,9 @@ def admit(hub: Hub, name: str, asked: AdmissionRequest) -> AdmissionAnswer:
     with hub.db.write() as tx:
         campaign = records.campaign(tx)
         exp = records.find_experiment(tx, name)
+        if exp is not None and exp.state == "admitted" and exp.uid != asked.uid:
+            hub.wake.set()
+            return _replaced(tx, exp, asked.uid)
         try:
             if exp is None:
                 exp = _take_up(tx, hub, campaign, name, asked.spec)
@@ -188,6 +191,21 @@ def _refuse(tx: sa.Connection, name: str, refusal: Refused | Conflict) -> None:
         if exp.state == "admitted":  # its Job would not be the one that was paid for: what is held is free again
             purse.settle(tx, name, exp.reserved, 0, 0, to_verification=verifies(exp, records.task(tx, exp.task)))
         records.change(tx, name, state="refused", reason=refusal.reason, message=str(refusal), ended=Hub.now())
+
+
+def _replaced(tx: sa.Connection, exp: Exp, uid: str) -> AdmissionAnswer:
+    """Another object has the name of a run, whose own was forced away: its receipt would name one and its Job belong to the other.
+
+    The run ends; nobody will tell how long it was at work, so all that was held for it is paid.
+    """
+    gpus = ExperimentSpec.model_validate(exp.spec).resources.gpus
+    most = exp.reserved  # no more than was held for GPUs is paid for them, and the rest for cores
+    back = verifies(exp, records.task(tx, exp.task))
+    paid = purse.settle(tx, exp.name, exp.reserved, most, most if gpus else 0, to_verification=back)
+    told = "Its object was replaced by another of the same name: it ended, and all that was held for it is paid."
+    records.change(tx, exp.name, state="cancelled", reason="Cancelled", message=told, cost=paid, ended=Hub.now())
+    message = f"{exp.name} was admitted as the object with UID {exp.uid}, and this one has UID {uid}: apply it under another name."
+    return AdmissionAnswer(verdict="refused", reason="Duplicate", message=message)
 
 
 def _answer(hub: Hub, campaign: Campaign, exp: Exp) -> AdmissionAnswer:

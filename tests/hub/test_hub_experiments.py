@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from aar_api import money
 from aar_hub import purse, records
-from hub.hubworld import MATH, METHOD, REVIEWS, World, spec
+from hub.hubworld import MATH, METHOD, REVIEWS, World, npz, spec
 
 EACH = 2 * 834  # micro-dollars of one seed in the worst case: twice 60 s of a core at 0.05 USD an hour, rounded up
 
@@ -425,3 +425,30 @@ def test_a_researchers_token_ends_with_research(world: World, stage: str) -> Non
     answer = world.call("GET", "/v1/brief", one.token)
     assert (answer.status_code, answer.json()["reason"]) == (401, "CampaignFinished")
     assert world.ask("GET", "/v1/operator/summary", token=viewer).is_success
+
+
+@pytest.mark.parametrize("resources", [{"cpu": "1"}, {"cpu": "1", "gpus": 1}], ids=["cores", "a GPU"])
+def test_another_object_of_the_name_of_a_run_is_refused_and_the_run_is_paid(
+    world: World, resources: dict[str, Any]
+) -> None:
+    """Forced off its finalizer, deleted and applied again: the receipt would name the first object, and the Job be the second's."""
+    limits = {"budget": {"limitUSD": "100.00"}, "experiments": {"resources": resources, "maxGPUs": 4}}
+    assert world.open(spec(**limits)).status_code == 204
+    one = world.researcher()
+    name = one.submit().json()["name"]
+    world.events()
+    first = world.admit(name)
+    held = one.get(f"/v1/experiments/{name}")["reservedUSD"]
+    path, body = f"/v1/operator/experiments/{name}/admission", {"spec": world.specs[name], "maxAttempts": 2}
+    other = world.must("PUT", path, body | {"uid": "another"})
+    assert (other["verdict"], other["reason"]) == ("refused", "Duplicate")
+    assert other["message"] == (
+        f"{name} was admitted as the object with UID uid-{name}, and this one has UID another: apply it under another name."
+    )
+    view = one.get(f"/v1/experiments/{name}")
+    assert (view["state"], view["costUsd"]) == ("cancelled", held)
+    spend = world.summary()["spend"]
+    assert (spend["gpuUSD"] != "0.00") is bool(resources.get("gpus"))
+    assert world.output(first["postToken"], 0, npz(test=np.zeros(100))).status_code in (401, 403, 409)
+    assert world.settle(name, 2)["costUsd"] == held, "paid once"
+    assert world.must("PUT", path, body | {"uid": "another"})["verdict"] == "refused"
