@@ -117,6 +117,10 @@ class Hub:
         while True:
             try:
                 answer = self._client.request(verb, self.url + route, **rest)
+            except httpx.InvalidURL as error:
+                raise HubRefused(
+                    414, "InvalidURL", f"{route[:100]!r} is no route ({error}): name something shorter."
+                ) from None
             except httpx.TransportError as error:
                 trouble = f"{type(error).__name__}: {error}"
             else:

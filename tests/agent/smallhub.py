@@ -101,6 +101,7 @@ class SmallHub:
     files: dict = field(default_factory=dict)
     strangers: list = field(default_factory=list)
     """Findings of colleagues."""
+    findings_page: int = 500
     transcript: dict = field(default_factory=dict)
     no_transcripts: bool = False
     provider_key: str = "key"
@@ -186,6 +187,10 @@ class SmallHub:
         self.snapshots.add(name)
         return SnapshotRef(digest=name, new=new)
 
+    def findings(self, asked):
+        posts = [post for post in (*self.strangers, *self.posts.values()) if post.id > int(asked["since"])]
+        return sorted(posts, key=lambda post: post.id)[: self.findings_page]
+
     def post(self, body: bytes):
         asked = FindingPost.model_validate_json(body)
         if asked.key not in self.posts:
@@ -202,7 +207,7 @@ class SmallHub:
                 if self.down > 0:
                     self.down -= 1
                     return JSONResponse({"reason": "Starting", "message": "Not yet."}, 503)
-                got = act(request.path_params.get("name") or await request.body())
+                got = act(request.path_params.get("name") or request.query_params or await request.body())
                 if isinstance(got, Response):
                     return got
                 return JSONResponse([one.dump() for one in got] if isinstance(got, list) else got.dump())
@@ -255,7 +260,7 @@ class SmallHub:
                 Route("/v1/messages", messages, methods=["POST"]),
                 route("/v1/leaderboard", "GET", self.leaderboard),
                 route("/v1/findings", "POST", self.post),
-                route("/v1/findings", "GET", lambda _: [*self.strangers, *self.posts.values()]),
+                route("/v1/findings", "GET", self.findings),
                 Route("/v1/finish", finish, methods=["POST"]),
             ]
         )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import threading
 
 import pytest
@@ -83,16 +84,18 @@ def use(bench, tool, call="toolu_1", **given):
     return BY_NAME[tool].run(bench, call, given)
 
 
+SUBMISSION = {
+    "name": "mine",
+    "hypothesis": "h",
+    "entrypoint": "m",
+    "config": [{"name": "share", "value": 0.5}],
+    "seeds": 2,
+    "stage": "full",
+}
+
+
 def submit(bench, call="toolu_1", **over):
-    asked = {
-        "name": "mine",
-        "hypothesis": "h",
-        "entrypoint": "m",
-        "config": [{"name": "share", "value": 0.5}],
-        "seeds": 2,
-        "stage": "full",
-    }
-    return json.loads(use(bench, "submit_experiment", call, **(asked | over)))
+    return json.loads(use(bench, "submit_experiment", call, **(SUBMISSION | over)))
 
 
 @pytest.fixture
@@ -161,6 +164,51 @@ def test_no_path_leads_out(bench, tool, path):
     more = {"write_file": {"content": "x"}, "edit_file": {"old_string": "a", "new_string": "b"}}.get(tool, {})
     with pytest.raises(ToolFailed, match="leads out of the workspace"):
         use(bench, tool, path=path, **more)
+
+
+ODD = {
+    "zero byte": ("read_file", {"path": "a\0b"}),
+    "zero byte in a target": ("download_snapshot", {"snapshot_id": DIGEST, "target_dir": "\0"}),
+    "zero byte in a method": ("submit_experiment", SUBMISSION | {"entrypoint": "\0"}),
+    "loop of links": ("write_file", {"path": "loop/x", "content": ""}),
+    "half a character in a path": ("edit_file", {"path": "\ud800", "old_string": "a", "new_string": "b"}),
+    "half a character in a file": ("write_file", {"path": "f", "content": "\ud800"}),
+    "half a character in a note": ("note", {"section": "Next", "text": "\ud800"}),
+    "half a character for the hub": ("cancel_experiment", {"experiment_id": "\ud800", "reason": ""}),
+    "name without end": ("get_experiment", {"experiment_id": "e" * 100_000}),
+}
+
+
+@pytest.mark.parametrize(("tool", "given"), ODD.values(), ids=ODD)
+def test_no_input_ends_the_process(bench, tool, given):
+    """The next start would take the call up again, and end as well."""
+    (bench.workspace.root / "loop").symlink_to("loop")
+    with pytest.raises(ToolFailed):
+        use(bench, tool, **given)
+
+
+BARRED = {
+    "draft that is a folder": (".ledger.jsonl/x", None),
+    "draft that is a link": (".ledger.jsonl", "../outside"),
+    "ledger that is a folder": ("ledger.jsonl/x", None),
+    "reference that is no folder": ("reference", "../outside"),
+}
+
+
+@pytest.mark.parametrize(("path", "link"), BARRED.values(), ids=BARRED)
+def test_what_stands_in_the_harness_way_stops_no_research(bench, path, link):
+    outside = bench.workspace.root.parent / "outside"
+    outside.write_text("mine")
+    place = bench.workspace.root / path
+    if link:
+        shutil.rmtree(place, ignore_errors=True)
+        place.symlink_to(link)
+    else:
+        place.parent.mkdir()
+        place.touch()
+    bench.workspace.ledger([])
+    bench.workspace.prepare(bench.brief, CARDS)
+    assert outside.read_text() == "mine"
 
 
 def test_reads_lines(bench):
@@ -352,11 +400,8 @@ def test_findings_are_found(bench, given, ids):
         (2, "r2", "error", "Gamma", ""),
         (3, "r2", "insight", "beta", "of alpha"),
     ]
-    bench.small.strangers = [
-        Finding(id=i, author=a, kind=k, title=t, text=x, created="")
-        for i, a, k, t, x in rows
-        if i > given.get("since_id", 0)
-    ]
+    bench.small.strangers = [Finding(id=i, author=a, kind=k, title=t, text=x, created="") for i, a, k, t, x in rows]
+    bench.small.findings_page = 2
     assert [post["id"] for post in json.loads(use(bench, "read_findings", **given).split("\n")[1])] == ids
 
 

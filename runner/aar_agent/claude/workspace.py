@@ -42,7 +42,13 @@ class Workspace:
         self._environment, self._log = dict(environment), log
 
     def prepare(self, brief: Brief, cards: Sequence[MethodCard]) -> None:
-        """Make what is not there yet; the researcher's own files stay."""
+        """Make what is not there yet; the researcher's own files stay. What stands in the way stops no research: the model can clear it."""
+        try:
+            self._make(brief, cards)
+        except OSError as error:
+            self._log.warning("the workspace is not all it should be: %s", error)
+
+    def _make(self, brief: Brief, cards: Sequence[MethodCard]) -> None:
         notebook = self.root / NOTEBOOK
         if not notebook.exists():
             head = f"# Notebook of {brief.researcher}\n\n## Direction\n\n{brief.direction or 'Of your own choice.'}\n"
@@ -58,9 +64,12 @@ class Workspace:
         """A path of the researcher's, inside the folder after every link is followed.
 
         Raises:
-            ToolFailed: it leads outside.
+            ToolFailed: it leads outside, or nowhere.
         """
-        found = (self.root / name).resolve()
+        try:
+            found = (self.root / name).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a byte of zeros, half a character
+            raise ToolFailed(f"{name!r:.200} is no path ({error}): name another.") from None
         if found != self.root and self.root not in found.parents:
             raise ToolFailed(f"{name!r} leads out of the workspace: name a path inside {self.root}.")
         return found
@@ -128,9 +137,13 @@ class Workspace:
         """Write the hub's account down, whole, as a file that is not to be changed."""
         lines = [json.dumps(view.dump(), ensure_ascii=False) for view in views]
         draft = self.root / f".{LEDGER}"
-        draft.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        draft.chmod(0o444)
-        draft.replace(self.root / LEDGER)
+        try:
+            draft.unlink(missing_ok=True)  # a kill may have left it, closed to writing
+            draft.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            draft.chmod(0o444)
+            draft.replace(self.root / LEDGER)
+        except OSError as error:
+            self._log.warning("%s is not brought up to date: %s", LEDGER, error)
 
     def commit(self, name: str, message: str) -> None:
         """Keep the state of a method and of the notebook; a history that fails stops no research."""

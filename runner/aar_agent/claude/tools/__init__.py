@@ -90,6 +90,9 @@ class Tool:
             raise ToolFailed(f"The hub refused ({refusal.reason}): {refusal}") from None
         except OSError as error:
             raise ToolFailed(f"The system refused: {error}.") from None
+        # What no rule foresaw ends the process otherwise, and the next start, which takes the call up again, as well.
+        except (ValueError, RuntimeError) as error:
+            raise ToolFailed(f"{self.name} cannot work on this input ({error!s:.300}): call it with another.") from None
 
 
 def schema(asks: type[Asked]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from aar_api.wire import Finding, FindingPost, LeaderboardRow
@@ -67,13 +68,20 @@ def read(bench: Bench, _: str, asked: Read) -> str:
     words = asked.query.lower().split()
     found = [
         post
-        for post in bench.desk.hub.findings(asked.since_id)
+        for post in _posts_since(bench, asked.since_id)
         if asked.type in ("any", post.kind)
         and asked.author in ("", post.author)
         and all(word in f"{post.title} {post.text}".lower() for word in words)
     ]
     shown = found[::-1][: asked.limit]
     return frame(f"{len(shown)} of {len(found)} findings, the latest first.", [_post(post, bench) for post in shown])
+
+
+def _posts_since(bench: Bench, last: int) -> Iterator[Finding]:
+    """All of them: the hub answers a page at a time, the oldest first."""
+    while page := bench.desk.hub.findings(last):
+        yield from page
+        last = page[-1].id
 
 
 def board(bench: Bench, _: str, asked: Board) -> str:
