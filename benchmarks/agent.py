@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import itertools
 
 from aar_agent.claude import loop as loop_module
+from aar_agent.claude.ballast import Ballast
 from aar_agent.claude.conversation import Conversation
 from aar_agent.claude.transcript import Transcript
 from aar_agent.desk import Desk
@@ -61,7 +62,7 @@ def world(pipe: Connection, turns: int) -> None:
 
 def history(folder: Path, tokens: int) -> int:
     """A transcript of about that many tokens; its turns."""
-    talk = Conversation(Transcript(folder / "harness" / "transcript.jsonl"))
+    talk = Conversation(Transcript(folder / "harness" / "transcript.jsonl", Ballast(folder / "harness" / "ballast")))
     talk.begin("claude-opus-5-5", "benchmark", "Begin.")
     turns = tokens * CHARS_A_TOKEN // (RESULT_CHARS + 300)
     for i in range(turns):

@@ -2,6 +2,7 @@
 
 import json
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from pathlib import Path
 import anthropic
 import httpx2
 import pytest
-from aar_agent.claude import faults
+from aar_agent.claude import ballast, faults
 from aar_agent.claude import loop as loop_module
 from aar_agent.claude import supervisor as supervisor_module
 from aar_agent.claude.errors import ProviderRefused
 from aar_agent.claude.tools import science
+from aar_agent.claude.transcript import Transcript
 from aar_agent.errors import HubAway, Stopped
 from aar_agent.main import EXIT_STOPPED
 from aar_api import labels
@@ -521,6 +523,48 @@ def whole(tmp_path_factory):
     with world(folder, script(turns), SmallHub(limit=MANY)) as here:
         assert here.run() == "done"
     return script(turns), (folder / "harness" / "transcript.jsonl").read_bytes()
+
+
+@pytest.fixture
+def volume(tmp_path):
+    """A volume of 16 MiB."""
+    place = tmp_path / "volume"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here: run it as root")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_full_disk_is_the_models_to_clear(volume, monkeypatch):
+    monkeypatch.setattr(ballast, "BYTES", 1 << 20)
+    long = f"  - say: {'word ' * 20_000}\n    calls: [{{tool: bash, input: {{command: 'true'}}}}]\n"
+    turns = (BASH % "head -c 99M /dev/zero > big", long, BASH % "seq 1 3000; rm big", BASH % "echo on")
+    with world(volume, script(*turns)) as here:
+        assert here.run() == "done"
+        told = ["the disk is full" in one["text"] for one in here.records if one["kind"] == "news"]
+        assert told == [True, True, False, False, False, False]
+        assert here.results("bash")[-1] == "on"
+
+
+def test_half_a_record_is_none(tmp_path):
+    """Else the next start would cut what follows it."""
+    path = tmp_path / "transcript.jsonl"
+    kept = Transcript(path, ballast.Ballast(tmp_path / "ballast"))
+    kept.append("message", text="a")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 9, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            kept.append("message", text="b" * 99)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    kept.append("message", text="c")
+    kept.close()
+    again = Transcript(path, ballast.Ballast(tmp_path / "ballast"))
+    assert [(one["n"], one["text"]) for one in again.records()] == [(0, "a"), (1, "c")]
+    again.close()
 
 
 MANY = 99

@@ -8,6 +8,7 @@ import threading
 import pytest
 from aar_agent import settings
 from aar_agent.claude import brief as words
+from aar_agent.claude.ballast import Ballast
 from aar_agent.claude.errors import ToolFailed
 from aar_agent.claude.shell import Shell
 from aar_agent.claude.tools import Bench, frame, schema
@@ -73,7 +74,9 @@ def bench(tmp_path):
         workspace = Workspace(tmp_path / "workspace", environment, LOG)
         workspace.prepare(line.brief(), CARDS)
         shell = Shell(workspace.root, tmp_path, environment, threading.Event())
-        one = Bench(Desk(line, tmp_path, threading.Event(), LOG), line.brief(), workspace, shell)
+        one = Bench(
+            Desk(line, tmp_path, threading.Event(), LOG), line.brief(), workspace, shell, Ballast(tmp_path / "ballast")
+        )
         one.small = hub
         yield one
         shell.close()

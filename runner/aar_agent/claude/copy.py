@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -35,8 +36,11 @@ class Copy:
                 return
             self._line, self._offset = self._line + len(lines), end
             draft = self._mark.with_suffix(".draft")
-            draft.write_text(f"{self._line} {self._offset}")
-            draft.replace(self._mark)
+            with contextlib.suppress(
+                OSError
+            ):  # on a full disk; after a restart lines are sent again, which does no harm
+                draft.write_text(f"{self._line} {self._offset}")
+                draft.replace(self._mark)
 
     def _next(self) -> tuple[list[str], int]:
         lines: list[str] = []

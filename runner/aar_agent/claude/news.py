@@ -60,6 +60,8 @@ class News:
         if not self.can_submit() and not running:
             parts.append("nothing more can be submitted: share what you know, then finish")
         parts += self._plateau()
+        if not self.bench.ballast.take():
+            parts.append("the disk is full, or nearly: delete what you do not need, or your next steps cannot be kept")
         return f"[status] {'; '.join(parts)}."
 
     def can_submit(self) -> bool:

@@ -8,6 +8,7 @@ from aar_api.wire import Brief
 
 from aar_agent import settings
 from aar_agent.claude import brief as words
+from aar_agent.claude.ballast import Ballast
 from aar_agent.claude.conversation import Conversation
 from aar_agent.claude.copy import Copy
 from aar_agent.claude.errors import ProviderRefused
@@ -46,9 +47,10 @@ def work(desk: Desk, brief: Brief) -> str:
     workspace = Workspace(desk.work_dir / "workspace", environment, desk.log)
     workspace.prepare(brief, desk.hub.methods())
     shell = Shell(workspace.root, harness, environment, desk.stop)
-    transcript = Transcript(harness / "transcript.jsonl")
+    ballast = Ballast(harness / "ballast")
+    transcript = Transcript(harness / "transcript.jsonl", ballast)
     conversation = Conversation.load(transcript)
-    bench = Bench(desk, brief, workspace, shell, finishes=conversation.finishes)
+    bench = Bench(desk, brief, workspace, shell, ballast, finishes=conversation.finishes)
     copy = Copy(desk.hub, transcript.path, desk.log)
     client = anthropic.Anthropic(
         api_key=desk.hub.token,

@@ -103,7 +103,8 @@ class Shell:
             code, note = self._read(child, end, output, seconds)
         if code is None:
             self.close()
-        out.write_bytes(output.kept)
+        with contextlib.suppress(OSError):  # a disk that the command filled must not hide what it said
+            out.write_bytes(output.kept)
         return Ran(output.text(str(out.relative_to(self._folder))), code, note)
 
     def close(self) -> None:

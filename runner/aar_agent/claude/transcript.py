@@ -18,28 +18,47 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from aar_agent.claude.ballast import Ballast
+
 Record = dict[str, Any]
 
 
 class Transcript:
     """The file, by one process at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ballast: Ballast) -> None:
         """Open it, and cut a last line that a kill left unfinished."""
-        self.path = path
+        self.path, self._ballast = path, ballast
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self.lines = _mend(self._file)
 
     def append(self, kind: str, **rest: Any) -> Record:
-        """Keep a record: it is on disk when this returns."""
+        """Keep a record: it is on disk when this returns.
+
+        Raises:
+            OSError: it is not; nothing of it is.
+        """
         record = {"n": self.lines, "kind": kind, **rest}
         line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
-        while line:
-            line = line[os.write(self._file, line) :]
-        os.fsync(self._file)
+        try:
+            self._write(line)
+        except OSError:
+            if not self._ballast.drop():
+                raise
+            self._write(line)
         self.lines += 1
         return record
+
+    def _write(self, line: bytes) -> None:
+        whole = os.fstat(self._file).st_size
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+            os.fsync(self._file)
+        except OSError:
+            os.ftruncate(self._file, whole)  # or the next record would follow half of this one, and be cut off with it
+            raise
 
     def records(self) -> Iterator[Record]:
         """Every record, oldest first."""

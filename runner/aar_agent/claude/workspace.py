@@ -56,7 +56,10 @@ class Workspace:
         folder = self.root / REFERENCE
         folder.mkdir(exist_ok=True)
         for card in cards:
-            (folder / f"{card.name.replace('-', '_')}.py").write_text(card.source, encoding="utf-8")
+            file = folder / f"{card.name.replace('-', '_')}.py"
+            source = card.source.encode()
+            if not file.is_file() or file.read_bytes() != source:  # a full disk would leave it empty
+                file.write_bytes(source)
         if not (self.root / ".git").exists():
             self._git("init", "--quiet")
 

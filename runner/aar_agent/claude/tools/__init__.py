@@ -15,6 +15,7 @@ from typing import Any
 from aar_api.wire import Brief
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from aar_agent.claude.ballast import Ballast
 from aar_agent.claude.errors import ToolFailed
 from aar_agent.claude.shell import Shell
 from aar_agent.claude.workspace import Workspace
@@ -43,6 +44,7 @@ class Bench:
     brief: Brief
     workspace: Workspace
     shell: Shell
+    ballast: Ballast
     finishes: int = 0
     asked_hub: bool = field(default=False)
     """Whether the hub's state may have changed since the last news."""
