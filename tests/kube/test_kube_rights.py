@@ -91,6 +91,12 @@ def _as_the_operator(plane: Plane, api: Api, folder: Path) -> Path:
 
 
 @pytest.fixture
+def kubelet(api: Api) -> Iterator[Kubelet]:
+    with Kubelet(api, PEOPLE) as kubelet:
+        yield kubelet
+
+
+@pytest.fixture
 def limited(plane: Plane, api: Api, hubs: Hubs, folder: Path) -> Iterator[OperatorProcess]:
     environment = {
         "AAR_OPERATOR_NAMESPACE": OWN,
