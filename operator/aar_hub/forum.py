@@ -10,6 +10,8 @@ from aar_hub.errors import Refused
 from aar_hub.hub import Hub
 from aar_hub.store import tables
 
+MOST = 2000
+"""Posts of one researcher, of up to 16 KiB each: more than anyone reads, and 32 MiB at worst."""
 PAGE = 500
 """Posts in one answer; ask again with the last id for more."""
 
@@ -18,7 +20,7 @@ def post(hub: Hub, author: str, asked: FindingPost, *, owner: bool = False) -> F
     """Keep a post; the same key again gives the same post.
 
     Raises:
-        Refused: it names an experiment that is not here or has no score.
+        Refused: it names an experiment that is not here, or is one too many.
     """
     table = tables.findings
     with hub.db.write() as tx:
@@ -36,6 +38,12 @@ def post(hub: Hub, author: str, asked: FindingPost, *, owner: bool = False) -> F
         ]
         if unknown:
             raise Refused("NotFound", f"No experiment is named {unknown[0]!r} here: name those of the leaderboard.")
+        count = sa.select(sa.func.count()).select_from(table).where(table.c.author == author)
+        if not owner and tx.execute(count).scalar_one() >= MOST:
+            raise Refused(
+                "QuotaExceeded",
+                f"{author} has made {MOST} posts, which is all that one may: read those that are there.",
+            )
         values = asked.model_dump(include={"kind", "title", "text", "key"}) | {"experiments": list(asked.experiments)}
         row = tx.execute(
             sa.insert(table).values(author=author, owner=owner, created=Hub.now(), **values).returning(*table.c)

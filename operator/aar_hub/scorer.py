@@ -139,7 +139,9 @@ def score(tx: sa.Connection, hub: Hub, exp: Exp, image: str) -> None:
     values["receipt"] = _receipt(tx, hub, exp, task, image, split, values, compared)
     position = tx.execute(sa.select(sa.func.count()).select_from(tables.scores)).scalar_one()
     tx.execute(sa.insert(tables.scores).values(experiment=exp.name, position=position, **values))
-    _audit(tx, hub, exp, stick.ceiling[:, stick.mask(split)], found, estimate.value)
+    # Judged by what the submitter is told: whether an exact figure passes a limit would be a bit of it.
+    judged = float(str(values["shown"])) if split == "Feedback" else estimate.value
+    _audit(tx, hub, exp, stick.ceiling[:, stick.mask(split)], found, judged)
 
 
 def _told(tx: sa.Connection, hub: Hub, exp: Exp, stick: Yardstick, found: arrays.Array) -> dict[str, object]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from aar_api import names
-from aar_hub import arrays, records, scorer
+from aar_hub import arrays, forum, records, scorer, snapshots
 from aar_hub.domain import audits, duplicates, ladder, told
 from aar_hub.scorer import Yardstick
 from aar_hub.store import tables
@@ -113,6 +113,19 @@ def test_exact_counts_and_base_rates_are_nowhere(world: World) -> None:
         assert f"{figure:.4f}" not in shown
     for word in ("correct", "accuracy", "weak'", "ceiling", "floors"):
         assert word not in shown
+
+
+@pytest.mark.parametrize(("seeds", "again"), [(1, 2), (2, 1), (1, 8), (3, 2)])
+def test_asking_again_with_another_number_of_seeds_gets_the_earlier_answer(seeds: int, again: int) -> None:
+    """A method that ignores its seed is the same question whatever its number of seeds: each would be told with a blur of its own."""
+    _, rng, one = realistic(0)
+    first = {"first": np.repeat(one, seeds, axis=0)}
+    assert duplicates.nearest(np.repeat(one, again, axis=0), first) == "first"
+    assert duplicates.nearest(np.repeat(one[:, :-1], again, axis=0), first) is None, "of other rows"
+    noisy = np.repeat(one, again, axis=0)
+    turned = rng.permutation(one.size)[: one.size // 10]
+    noisy[-1, turned] = 1 - noisy[-1, turned]
+    assert duplicates.nearest(noisy, first) is None, "seeds that differ are no repeat"
 
 
 # Seed picking
@@ -410,10 +423,8 @@ def test_executing_or_looking_up_answers(world: World, source: str, said: str) -
 def test_a_score_that_is_too_good_is_suspect_without_being_told_how_good(world: World) -> None:
     perfect = np.where(world.truth(), 0.9, 0.1)
     view = world.researcher().explore(predict=lambda _: perfect)
-    exact = (
-        world.stick().pgr(perfect[None], "Feedback").value
-    )  # some draws of the halves leave so small a gap that it is less
-    suspect = ("Suspect", "above-ceiling: its PGR exceeds 1.25") if exact > 1.25 else ("Clean", "")
+    # Some draws of the halves leave so small a gap that it is less. Judged is what is told: else the mark would be a bit of the exact figure.
+    suspect = ("Suspect", "above-ceiling: its PGR exceeds 1.25") if view["score"]["pgr"] > 1.25 else ("Clean", "")
     assert (view["audit"], view["auditMessage"]) == suspect
 
 
@@ -442,3 +453,31 @@ def test_the_deepest_snapshot_that_the_hub_takes_is_settled(world: World) -> Non
     view = one.explore(snapshot=taken(fits))
     assert view["state"] == "scored"
     assert view["audit"] in ("Clean", "Suspect")
+
+
+# Filling the hub's volume
+
+
+def test_snapshots_and_posts_of_one_researcher_have_an_end(world: World) -> None:
+    one, other = world.researcher("r0"), world.researcher("r1")
+    kept = one.upload()
+    body = {"kind": "insight", "title": "t", "text": "x"}
+    limit = snapshots.SPARE + 90
+    with world.hub.db.write() as tx:
+        rows = [
+            {"digest": f"sha256:{n:064d}", "blob": "", "parents": [], "author": "r0", "created": ""}
+            for n in range(limit - 1)
+        ]
+        tx.execute(sa.insert(tables.snapshots), rows)
+        posts = [
+            {"author": "r0", "kind": "insight", "title": "t", "text": "", "experiments": [], "created": ""}
+        ] * forum.MOST
+        tx.execute(sa.insert(tables.findings), posts)
+    assert one.upload() == kept, "what is there is no new one"
+    full = one.post("/v1/snapshots", {"files": {"method.py": METHOD + "# more\n"}})
+    assert (full.status_code, full.json()["reason"]) == (422, "QuotaExceeded")
+    assert full.json()["message"] == f"r0 keeps {limit} snapshots, and no more are taken: submit those that are there."
+    full = one.post("/v1/findings", body)
+    assert (full.status_code, full.json()["reason"]) == (422, "QuotaExceeded")
+    assert other.upload(METHOD + "# more\n") != kept
+    assert other.post("/v1/findings", body).is_success

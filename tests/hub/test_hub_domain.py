@@ -260,7 +260,9 @@ def test_chance_of_any_false_confirmation_is_the_level() -> None:
         pytest.param(0, (2, 500), "first", id="same"),
         pytest.param(2, (2, 500), "first", id="two of a thousand"),
         pytest.param(3, (2, 500), None, id="three of a thousand"),
-        pytest.param(0, (1, 500), None, id="other number of seeds"),
+        pytest.param(0, (1, 500), "first", id="another number of seeds, all alike"),
+        pytest.param(2, (1, 500), None, id="two of five hundred"),
+        pytest.param(0, (2, 499), None, id="other rows"),
     ],
 )
 def test_near_duplicates(flipped: int, shape: tuple[int, int], twin: str | None) -> None:

@@ -14,8 +14,13 @@ TOLERANCE = 0.002
 
 def nearest(predictions: npt.NDArray[Any], earlier: Mapping[str, npt.NDArray[Any]]) -> str | None:
     """Name of the first earlier experiment whose answers, seed by seed, are almost the same."""
-    sides = predictions > 0.5
-    for name, other in earlier.items():
-        if other.shape == predictions.shape and float(np.mean(sides != (other > 0.5))) <= TOLERANCE:
-            return name
-    return None
+    return next((name for name, other in earlier.items() if _alike(predictions, other)), None)
+
+
+def _alike(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    """The fewer seeds are gone through again for the more: a method that ignores its seed is the same question for every number of them."""
+    if one.shape[1:] != other.shape[1:]:
+        return False
+    rows = np.arange(max(len(one), len(other)))
+    sides = one[rows % len(one)] > 0.5, other[rows % len(other)] > 0.5
+    return float(np.mean(sides[0] != sides[1])) <= TOLERANCE

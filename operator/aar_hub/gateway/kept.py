@@ -56,7 +56,7 @@ class Kept:
             between = request[head : len(request) - tail]
             about = {"base": last.address, "head": head, "tail": tail, "between": len(between)}
             depth, data = last.depth + 1, DIFFERS + json.dumps(about).encode() + b"\n" + between
-        address = self._blobs.put(zlib.compress(data + answer, LEVEL))
+        address = self._blobs.put(zlib.compress(data + answer, LEVEL), synced=False)
         self._last[researcher] = Outline(address, len(request), heads, tails, depth)
         return address
 

@@ -29,13 +29,16 @@ class Blobs:
         name = address.removeprefix("sha256:")
         return f"{self._root}/{name[:2]}/{name}"
 
-    def put(self, data: bytes) -> str:
-        """Store bytes; the same bytes are stored once, and take the place of a damaged copy."""
+    def put(self, data: bytes, *, synced: bool = True) -> str:
+        """Store bytes; the same bytes are stored once, and take the place of a damaged copy.
+
+        Synced to the disk, since a row that names them is: else the failure of a machine could leave a score without its predictions.
+        """
         address = digest.of_bytes(data)
         try:
             self.get(address)
         except BlobMissing:
-            self._write(self._path(address), data)
+            self._write(self._path(address), data, synced)
         return address
 
     def get(self, address: str) -> bytes:
@@ -59,17 +62,34 @@ class Blobs:
         data: bytes = self._fs.cat_file(path)
         return data
 
-    def _write(self, path: str, data: bytes) -> None:
+    def _write(self, path: str, data: bytes, synced: bool) -> None:
         parent = path.rsplit("/", 1)[0]
         draft = f"{parent}/.{secrets.token_hex(8)}"
-        if parent not in self._made:
+        fresh = parent not in self._made
+        if fresh:
             self._fs.makedirs(parent, exist_ok=True)
             self._made.add(parent)
         if self._local:
             with open(draft, "wb") as file:
                 file.write(data)
+                if synced:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(draft, path)
+            if synced:
+                _sync_folder(parent)
+            if synced and fresh:
+                _sync_folder(self._root)
             return
         with self._fs.open(draft, "wb") as file:
             file.write(data)
         self._fs.mv(draft, path)
+
+
+def _sync_folder(path: str) -> None:
+    """Have the names in a folder last too."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

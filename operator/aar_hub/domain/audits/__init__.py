@@ -25,6 +25,7 @@ class Evidence:
     ceiling: npt.NDArray[Any]
     """P(True) of the strong ceiling, (seeds, test items)."""
     pgr: float
+    """As its submitter is told it; exact on the private half."""
 
 
 def run(evidence: Evidence) -> list[str]:
