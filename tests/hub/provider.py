@@ -82,7 +82,11 @@ class Provider:
         if "status" in plan:
             # Careless, as an error page of a company's gateway may be: it repeats the caller's key.
             error = {"type": "some_error", "message": f"refused {request.headers['authorization']}"}
-            headers = {"retry-after": "7", "request-id": "req_1", "x-key": request.headers["authorization"]}
+            headers = {
+                "retry-after": plan.get("wait", "7"),
+                "request-id": "req_1",
+                "x-key": request.headers["authorization"],
+            }
             return JSONResponse({"type": "error", "error": error}, plan["status"], headers)
         if "echo" in plan:
             return await self._echo(asked, plan, request.headers["authorization"].removeprefix("Bearer "))

@@ -18,6 +18,7 @@ import genai_prices
 import httpx
 import pytest
 from aar_hub.gateway import params, prices, tap
+from aar_hub.gateway.errors import BadCall
 from aar_hub.gateway.upstream import STALE_SECONDS
 from hub.gatewayworld import KEY, MODEL, Hub, ask, compact, spec, until
 from hub.provider import Provider
@@ -83,7 +84,7 @@ def test_counting_tokens_is_free(hub: Hub) -> None:
     del request["max_tokens"]
     assert hub.client().messages.count_tokens(**request).input_tokens == 2095
     last = hub.settled(count + 1)[-1]
-    assert (last["kind"], last["costUsd"]) == ("count_tokens", "0.00")
+    assert (last["kind"], last["costUsd"], last["kept"]) == ("count_tokens", "0.00", False)
     assert hub.spend() == before
 
 
@@ -205,6 +206,13 @@ def test_other_models_are_refused(hub: Hub, model: str, told: str) -> None:
         hub.client().messages.create(**ask() | {"model": model})
 
 
+def test_a_key_that_stands_twice_among_many_is_found_at_once() -> None:
+    """Within the time of a test, that is: looking for each among all would take an hour."""
+    body = ",".join(f'"k{number}":0' for number in range(500_000))
+    with pytest.raises(BadCall, match="'k7' stands twice"):
+        params.read(f'{{{body},"k7":1}}'.encode(), counting=False)
+
+
 PATHS = ["/v1/messages/batches", "/v1/messages/count_tokens/x", "/v1/messages?beta=false", "/v1/messages?a=b"]
 
 
@@ -246,6 +254,14 @@ def test_refusals_of_the_provider_are_the_callers_to_read(hub: Hub, status: int)
     last = hub.settled(count + 1)[-1]
     assert (last["outcome"], last["status"], last["costUsd"]) == ("refused", status, "0.00")
     assert hub.spend() == before
+
+
+WAITS = {"7": "7", "59.5": "59.5", "3600": "60", "inf": "60", "nan": "60", "Fri, 31 Dec 2049 23:59:59 GMT": "60"}
+
+
+@pytest.mark.parametrize(("wait", "told"), WAITS.items(), ids=WAITS)
+def test_no_caller_is_put_to_sleep_for_long(hub: Hub, wait: str, told: str) -> None:
+    assert hub.post(ask({"status": 529, "wait": wait})).headers["retry-after"] == told
 
 
 @pytest.mark.parametrize("status", [301, 401, 402, 403, 500, 503])

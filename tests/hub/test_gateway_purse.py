@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -243,6 +244,23 @@ def test_one_researcher_has_so_many_calls_at_once(provider: Provider, tmp_path: 
             assert [one.result().status_code for one in running] == [200, 200]
         hub.settled(3)
         assert hub.post(ask()).status_code == 200
+    finally:
+        hub.stop(signal.SIGKILL)
+
+
+def test_a_body_on_its_way_takes_a_place(provider: Provider, tmp_path: Path) -> None:
+    hub = Hub(tmp_path, provider.url, AAR_HUB_LLM_CONCURRENCY="2")
+    try:
+        hub.open(limited())
+        head = f"POST /v1/messages HTTP/1.1\r\nhost: hub\r\nauthorization: Bearer {hub.token()}\r\ncontent-length: 999\r\n\r\n{{"
+        where = httpx.URL(hub.sandbox)
+        halves = [socket.create_connection((where.host, where.port or 0)) for _ in range(2)]
+        for one in halves:
+            one.sendall(head.encode())
+        until(lambda: hub.post(ask()).status_code == 429)
+        for one in halves:
+            one.close()
+        until(lambda: hub.post(ask()).status_code == 200)
     finally:
         hub.stop(signal.SIGKILL)
 

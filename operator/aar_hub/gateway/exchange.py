@@ -173,7 +173,12 @@ class Exchange:
             wait = min(2 * wait, LONGEST_AGAIN_SECONDS)
 
     async def _keep(self) -> str | None:
-        """The address of the record; none if it cannot be stored, which is no reason to leave the call unpaid and its money held."""
+        """The address of the record; none if it cannot be stored, which is no reason to leave the call unpaid and its money held.
+
+        Nor of a call that only counts: it is free, so that nothing would bound the disk that its records take.
+        """
+        if self._opening.kind != "messages":
+            return None
         parts, who, said = self._parts, self._opening.caller.subject, b"".join(self._chunks)
         try:
             if len(self._body) + len(said) > LONG_BYTES:

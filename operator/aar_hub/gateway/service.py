@@ -72,11 +72,17 @@ class Gateway:
             )
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         caller, campaign_uid = self._caller(headers)
-        body = await _body(receive)
-        asked = await _read(body, counting=kind != "messages")
-        self._hub.key.read()
-        opening = Opening(secrets.token_hex(12), caller, campaign_uid, kind, asked, _rates(asked.model))
-        return await self._pass_on(opening, _path(scope), headers, body)
+        self._take_place(caller.subject)
+        try:
+            body = await _body(receive)
+            asked = await _read(body, counting=kind != "messages")
+            self._hub.key.read()
+            opening = Opening(secrets.token_hex(12), caller, campaign_uid, kind, asked, _rates(asked.model))
+            await self._parts.meter.open(opening)
+        except BaseException:
+            self._running[caller.subject] -= 1
+            raise
+        return self._pass_on(opening, _path(scope), headers, body)
 
     def _caller(self, headers: Mapping[str, str]) -> tuple[Caller, str]:
         header = headers.get("authorization") or f"Bearer {headers.get('x-api-key', '')}"
@@ -92,17 +98,20 @@ class Gateway:
             self._known[header] = caller, campaign_uid
         return caller, campaign_uid
 
-    async def _pass_on(self, opening: Opening, path: str, headers: Mapping[str, str], body: bytes) -> Exchange:
-        """Take a place among the caller's calls, hold the money, and start; the place is free again at the call's end."""
-        who, most = opening.caller.subject, self._hub.settings.llm_concurrency
+    def _take_place(self, who: str) -> None:
+        """Take a place among a caller's calls, before its body costs memory and time; it is free again at the call's end.
+
+        Raises:
+            Busy: there is none.
+        """
+        most = self._hub.settings.llm_concurrency
         if self._running[who] >= most:
             raise Busy(f"{who} has {most} calls under way, and no more are passed on: wait for one.", 1)
         self._running[who] += 1
-        try:
-            await self._parts.meter.open(opening)
-        except BaseException:
-            self._running[who] -= 1
-            raise
+
+    def _pass_on(self, opening: Opening, path: str, headers: Mapping[str, str], body: bytes) -> Exchange:
+        """Start a call whose money is held."""
+        who = opening.caller.subject
         exchange = Exchange(self._parts, opening, path, headers, body)
         task = asyncio.create_task(exchange.run())
         self._tasks.add(task)

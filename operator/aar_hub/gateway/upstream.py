@@ -21,6 +21,8 @@ SILENCE_SECONDS = 900.0
 HEADERS_OUT = ("anthropic-version", "anthropic-beta", "content-type")
 """What a caller's request passes on; all else is the gateway's to say."""
 HEADERS_BACK = ("content-type", "request-id", "retry-after", "retry-after-ms", "x-should-retry")
+WAITS = {"retry-after": 60, "retry-after-ms": 60_000}
+"""The longest wait that is passed back: clients sleep through it, and a researcher that sleeps for hours is lost, whatever comes back before."""
 PREFIX_BACK = "anthropic-ratelimit-"
 OVERLOADED = 529
 RELAYED = frozenset({400, 404, 413, 422, 429, OVERLOADED})
@@ -104,4 +106,18 @@ def passed_back(answer: aiohttp.ClientResponse, secrets: Secrets) -> dict[str, s
     found = {
         name.lower(): secrets.hide_text(value) for name, value in answer.headers.items() if secrets.find(name) is None
     }
-    return {name: value for name, value in found.items() if name in HEADERS_BACK or name.startswith(PREFIX_BACK)}
+    return {
+        name: _bounded(name, value)
+        for name, value in found.items()
+        if name in HEADERS_BACK or name.startswith(PREFIX_BACK)
+    }
+
+
+def _bounded(name: str, value: str) -> str:
+    """A wait of at most WAITS, also in place of a date; any other value as it is."""
+    if (most := WAITS.get(name)) is None:
+        return value
+    try:
+        return value if float(value) <= most else str(most)
+    except ValueError:
+        return str(most)
