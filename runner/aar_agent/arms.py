@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from aar_api import digest
 from aar_api.base import Scalar
@@ -44,6 +45,23 @@ class Arm:
     def config(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """What is submitted."""
         return {**self.fixed, **params}
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON, without the source: a colleague's code lies at the hub."""
+        space = {name: hyper.dump() for name, hyper in self.space.items()}
+        return {
+            "name": self.name,
+            "label": self.label,
+            "space": space,
+            "snapshot": self.snapshot,
+            "fixed": dict(self.fixed),
+        }
+
+    @classmethod
+    def of_dump(cls, kept: Mapping[str, Any]) -> Arm:
+        """What was dumped."""
+        space = {name: Hyper.model_validate(hyper) for name, hyper in kept["space"].items()}
+        return cls(**{**kept, "space": space})
 
     def params_of(self, config: Mapping[str, Scalar]) -> dict[str, Scalar] | None:
         """The point of the space that a configuration is; none if it lies outside."""

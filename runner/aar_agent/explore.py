@@ -50,6 +50,8 @@ class Explorer:
     arms: dict[str, Arm]
     brief: Brief
     running: dict[str, Idea] = field(default_factory=dict)
+    submitted: int = 0
+    """Since the brief, which counts what was submitted before it."""
     exhausted: str = ""
     refused: int = 0
     quiet: float = POLL_SECONDS
@@ -58,8 +60,10 @@ class Explorer:
 
     def run(self) -> str:
         """Work until the stage, the purse or the ideas end; why it ended."""
+        self.arms |= {arm.name: arm for arm in self.book.adopted()}
         for idea in self.book.open(list(self.arms.values())):
             self._submit(idea)
+        self._hear()
         while self.brief.stage in ("preparing", "researching"):
             news = self._collect()
             if self.brief.stage == "researching":
@@ -70,8 +74,11 @@ class Explorer:
                 return self.exhausted
             self.quiet = POLL_SECONDS if news else min(1.2 * self.quiet, LONGEST_POLL_SECONDS)
             self.desk.pause(self.quiet)
-            self.brief = self.desk.hub.brief()
+            self._hear()
         return f"The campaign is at stage {self.brief.stage}."
+
+    def _hear(self) -> None:
+        self.brief, self.submitted = self.desk.hub.brief(), 0
 
     def _places(self) -> int:
         """This researcher's part of what may run at once, rounded up so that no place stays empty."""
@@ -79,7 +86,7 @@ class Explorer:
 
     def _start(self) -> None:
         purse = self.brief.purse
-        if purse.submissions_left - len(self.running) <= 0 or purse.experiments_left <= 0:
+        if min(purse.submissions_left, purse.experiments_left) <= self.submitted:
             self.exhausted = "All experiments that were allowed are used."
             return
         self._submit(self._idea())
@@ -139,6 +146,7 @@ class Explorer:
                 self.exhausted = str(refusal)
         else:
             self.running[view.name] = idea
+            self.submitted += 1
             self.desk.log.info("submitted %s as %s", idea.key, view.name)
 
     def _upload(self, arm: Arm) -> None:
@@ -225,6 +233,7 @@ class Explorer:
         best = max((value for arm in self.arms.values() for value in self.book.values(arm)), default=0.0)
         arm = arms_module.of_row(row) if row.pgr > best else None
         if arm is not None:
+            self.book.adopt(arm)
             self.arms[arm.name] = arm
             self.desk.log.info("adopted %s of %s", row.experiment, row.researcher)
         return arm

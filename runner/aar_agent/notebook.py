@@ -21,6 +21,8 @@ from aar_agent.arms import Arm
 from aar_agent.bandit import CRASH
 
 CONFIG, KEY, SEEDS, EXPERIMENT, BLAME = "config", "key", "seeds", "experiment", "blame"
+ARM = "arm"
+"""Of a study: a colleague's arm, which no later start could find by itself."""
 MakeSampler = Callable[[int], BaseSampler]
 
 
@@ -45,6 +47,18 @@ class Notebook:
         self._storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
         self._prefix, self._sampler = prefix, sampler
         self._studies: dict[str, optuna.Study] = {}
+
+    def adopt(self, arm: Arm) -> None:
+        """Write down a colleague's arm, before there are ideas for it."""
+        self._study(arm).set_user_attr(ARM, arm.dump())
+
+    def adopted(self) -> list[Arm]:
+        """Colleagues' arms that were written down."""
+        return [
+            Arm.of_dump(study.user_attrs[ARM])
+            for study in optuna.get_all_study_summaries(self._storage, include_best_trial=False)
+            if ARM in study.user_attrs
+        ]
 
     def think(self, arm: Arm, seeds: int, config: dict[str, Scalar] | None = None) -> Idea:
         """Write an idea down: the configuration given, else the defaults on first acquaintance, else what the sampler asks."""

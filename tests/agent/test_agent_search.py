@@ -119,6 +119,35 @@ def test_takes_up_a_colleagues_snapshot_if_it_is_good(tmp_path, row, taken_up):
     assert all(0.2 <= view.config["x"] <= 0.8 for view in mine)
 
 
+def test_an_idea_for_a_colleagues_snapshot_is_taken_up_again(tmp_path):
+    """A start knows the lab's methods by itself; the snapshot is no longer better than all known."""
+    row, stop = colleague(), threading.Event()
+    hub = SmallHub(limit=10, colleagues=2, foreign=[row])
+    plain = hub.experiment
+
+    def held(name):
+        if hub.views[name].snapshot != row.snapshot:
+            return plain(name)
+        stop.set()
+        return hub.views[name]
+
+    hub.experiment = held
+    with pytest.raises(Stopped):
+        work(hub, tmp_path, stop=stop)
+    hub.experiment = plain
+    [open_one] = [asked for asked in hub.submissions if asked.snapshot == row.snapshot]
+    asked_before = len(hub.submissions)
+    work(hub, tmp_path)
+    assert open_one in hub.submissions[asked_before:]
+    assert len(hub.views) == 10
+
+
+def test_uses_all_its_submissions_though_some_run(tmp_path):
+    hub = SmallHub(limit=9, parallelism=3, polls_to_end=3)
+    work(hub, tmp_path)
+    assert len(hub.views) == 9
+
+
 ENDS = {
     "budget gone": (SmallHub(refuse=(402, "BudgetExceeded"), refuse_after=3), 3, "No. Raise it."),
     "submissions used": (SmallHub(refuse=(422, "SubmissionsExceeded"), refuse_after=2), 2, "No. Raise it."),
