@@ -80,7 +80,7 @@ class Yardstick:
         """Paired difference of two methods, in PGR; W and C cancel but for the scale."""
         found = scoring.paired(self.right(first, split), self.right(second, split), self.codes(split), self.pooled)
         gap = self.gap(split)
-        return Estimate(found.value / gap, found.stderr / gap)
+        return Estimate(found.value / gap, found.stderr / gap, found.freedom)
 
     def blur(self, *seeds: int) -> float:
         """Error in PGR that seeds alone are taken to cause in a difference of methods with so many.

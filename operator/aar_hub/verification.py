@@ -158,7 +158,7 @@ def judge(tx: sa.Connection, hub: Hub, selected: list[str], task: TaskRow, kind:
         run = _latest(tx, hub, campaign, kind, task, name)
         if _is_scored(run) and _is_scored(vanilla):
             lead = stick.lead(scorer.predictions(tx, hub, run), scorer.predictions(tx, hub, vanilla), "Private")
-            tails[name] = selection.p_value(lead.value, lead.stderr)
+            tails[name] = selection.p_value(lead)
     rejected = selection.holm(tails)
     return {"p": tails, "confirmed": [name for name in selected if name in rejected]}
 
@@ -241,7 +241,7 @@ def spoiled(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed: list[str
                 found.setdefault(name, f"its run with {CONTROLS[control]} {_end(run)}")
                 continue
             lead = stick.lead(real, scorer.predictions(tx, hub, run), "Private")
-            if selection.p_value(lead.value, lead.stderr) > selection.LEVEL:
+            if selection.p_value(lead) > selection.LEVEL:
                 found.setdefault(name, f"not told apart from its run with {CONTROLS[control]}")
     return found
 

@@ -11,7 +11,7 @@ import pytest
 from aar_api.campaign import CampaignSpec, Resources
 from aar_api.errors import InvalidInput
 from aar_hub import tasks
-from aar_hub.domain import audits, duplicates, halves, ladder, ledger, rows, seeds, selection, snapshot, told
+from aar_hub.domain import audits, duplicates, halves, ladder, ledger, rows, scoring, seeds, selection, snapshot, told
 from aar_hub.domain.audits import carried_data, forbidden_imports
 from aar_hub.tasks import code
 from hub.hubworld import METHOD, REVIEWS, spec
@@ -230,23 +230,44 @@ def test_holm(p: dict[str, float], rejected: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("difference", "stderr", "p"),
+    ("difference", "stderr", "freedom", "p"),
     [
-        (0.0, 1.0, 0.5),
-        (1.6449, 1.0, 0.05),
-        (0.32898, 0.2, 0.05),
-        (-1.6449, 1.0, 0.95),
-        (0.1, 0.0, 0.0),
-        (0.0, 0.0, 1.0),
+        (0.0, 1.0, np.inf, 0.5),
+        (1.6449, 1.0, np.inf, 0.05),
+        (0.32898, 0.2, np.inf, 0.05),
+        (-1.6449, 1.0, np.inf, 0.95),
+        (0.1, 0.0, np.inf, 0.0),
+        (0.0, 0.0, np.inf, 1.0),
+        # Tables of Student's t.
+        (6.3138, 1.0, 1.0, 0.05),
+        (2.9200, 1.0, 2.0, 0.05),
+        (-2.9200, 1.0, 2.0, 0.95),
+        (3.3649, 1.0, 5.0, 0.01),
+        (1.6602, 1.0, 100.0, 0.05),
+        (1.6449, 1.0, 99_999.0, 0.05),
     ],
 )
-def test_p_value(difference: float, stderr: float, p: float) -> None:
-    assert selection.p_value(difference, stderr) == pytest.approx(p, abs=1e-5)
+def test_p_value(difference: float, stderr: float, freedom: float, p: float) -> None:
+    assert selection.p_value(scoring.Estimate(difference, stderr, freedom)) == pytest.approx(p, abs=1e-5)
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_few_seeds_do_not_confirm_what_is_no_better(seeds: int) -> None:
+    """Methods whose seeds differ more than items do: by the normal distribution two seeds each confirm one in ten that are no better."""
+    rng = np.random.default_rng(11)
+    groups, found = np.arange(400), []
+    for _ in range(2000):
+        one, other = ((rng.random((seeds, 400)) < rng.normal(0.7, 0.1, (seeds, 1))).astype(float) for _ in range(2))
+        found.append(selection.p_value(scoring.paired(one, other, groups)))
+    assert np.mean(np.array(found) <= 0.05) <= 0.06
 
 
 def test_chance_of_any_false_confirmation_is_the_level() -> None:
     rng = np.random.default_rng(3)
-    tails = [{str(i): selection.p_value(z, 1.0) for i, z in enumerate(row)} for row in rng.normal(size=(4000, 5))]
+    tails = [
+        {str(i): selection.p_value(scoring.Estimate(z, 1.0)) for i, z in enumerate(row)}
+        for row in rng.normal(size=(4000, 5))
+    ]
     share = np.mean([bool(selection.holm(row)) for row in tails])
     assert share == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 4000))
 

@@ -322,7 +322,7 @@ def test_long_lists_have_pages(hub: Hub, site: httpx.Client, found: dict[str, st
             values = {"name": f"camp-n{number}", "key": f"n{number}", "seq": 1000 + number}
             tx.execute(sa.insert(tables.experiments).values(dict(row) | values))
             # Later scores of earlier experiments: the order of the chart is that of the scores.
-            values = {"experiment": f"camp-n{number}", "position": 500 - number, "shown": 0.5 - number / 1000}
+            values = {"experiment": f"camp-n{number}", "position": 500 - number, "shown": -9.0 - number / 1000}
             tx.execute(sa.insert(tables.scores).values(score | values))
     first, second = site.get("/leaderboard").text, site.get("/leaderboard?from=200").text
     assert "camp-n5<" in first

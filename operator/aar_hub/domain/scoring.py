@@ -37,6 +37,8 @@ class Estimate:
 
     value: float
     stderr: float
+    freedom: float = math.inf
+    """Degrees of freedom of the standard error; of paired differences alone, which decide."""
 
 
 def correctness(predictions: npt.NDArray[Any], truth: npt.NDArray[np.bool_]) -> Floats:
@@ -106,8 +108,19 @@ def paired(first: Floats, second: Floats, groups: npt.NDArray[np.int64], pooled:
     """Difference of two accuracies on the same items: what the items share cancels."""
     items = first.mean(axis=0) - second.mean(axis=0)
     mean = float(items.mean())
-    seeds = _of_mean(first, pooled) + _of_mean(second, pooled)
-    return Estimate(mean, math.sqrt(seeds + clustered_variance(items - mean, groups)))
+    sampling = clustered_variance(items - mean, groups), float(np.unique(groups).size - 1)
+    parts = [(_of_mean(one, pooled), float(len(one) - 1)) for one in (first, second)] + [sampling]
+    return Estimate(mean, math.sqrt(sum(variance for variance, _ in parts)), _freedom(parts))
+
+
+def _freedom(parts: list[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of (variance, its degrees of freedom) (Satterthwaite 1946; Welch 1947).
+
+    A variance that is not the sample's own, as the pooled one of a single seed, counts as known.
+    """
+    total = sum(variance for variance, _ in parts)
+    spread = sum(variance**2 / freedom for variance, freedom in parts if freedom > 0)
+    return total**2 / spread if spread > 0 else math.inf
 
 
 def pool(variances: list[float | None]) -> float:

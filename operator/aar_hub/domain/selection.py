@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+import numpy as np
 from aar_api import digest
 from aar_api.base import Scalar
 
+from aar_hub.domain.scoring import Estimate
+
 LEVEL = 0.05
 """Chance, over all candidates together, of confirming one that is no better than vanilla."""
+NORMAL = 100_000
+"""Degrees of freedom from which the normal distribution agrees to five digits."""
+STEPS = 1000
+"""Even; at 1 degree of freedom, the hardest, the integral is exact, and at 100,000 it is to nine digits."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +51,22 @@ def distinct(candidates: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
     return sorted(means, key=lambda pair: (-pair[1], pair[0].experiment))
 
 
-def p_value(difference: float, stderr: float) -> float:
-    """One-sided: chance of so large a lead over vanilla if there were none."""
-    if stderr <= 0:
-        return 0.0 if difference > 0 else 1.0
-    return 1.0 - NormalDist().cdf(difference / stderr)
+def p_value(lead: Estimate) -> float:
+    """One-sided: chance of so large a lead over vanilla if there were none; by Student's t, since a few seeds tell little of their variance."""
+    if lead.stderr <= 0:
+        return 0.0 if lead.value > 0 else 1.0
+    t = lead.value / lead.stderr
+    return 1.0 - NormalDist().cdf(t) if lead.freedom > NORMAL else 0.5 - math.copysign(_within(abs(t), lead.freedom), t)
+
+
+def _within(t: float, freedom: float) -> float:
+    """Chance that Student's t lies between 0 and t: the integral of cos^(freedom - 1) up to atan(t / sqrt(freedom)), by Simpson's rule."""
+    end = math.atan(t / math.sqrt(freedom))
+    angles = np.linspace(0.0, end, STEPS + 1)
+    weights = np.where(np.arange(STEPS + 1) % 2 == 1, 4.0, 2.0)
+    weights[[0, -1]] = 1.0
+    area = float((weights * np.cos(angles) ** (freedom - 1)).sum()) * end / STEPS / 3
+    return area * math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
 
 
 def holm(p_values: Mapping[str, float], level: float = LEVEL) -> set[str]:

@@ -58,7 +58,8 @@ change it. Each submission is kept as a commit.
 Say before a run what you expect. One seed is an anecdote: the best of many single runs overstates itself. Differences within the \
 error are no differences. Change one thing at a time where you want to know why. Report what failed as well. Among equals the simplest \
 method wins. The best methods of the campaign will be run again on fresh seeds, on test rows that nobody has seen and on other data, with the \
-weak labels shuffled as a control: what does not survive that was never there.
+weak labels shuffled and with labels that say nothing (0.5 everywhere) as controls: what does not survive that was never there. \
+A method has to give predictions there too.
 
 # Integrity
 Do not look for labels, do not probe the scoring, do not tune to the test rows, do not pick seeds, do not let a method work without \
