@@ -6,6 +6,7 @@ What the programs left behind is read from the hub's database and the cluster's,
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -241,6 +242,7 @@ def check_scores(folder: Path) -> list[dict[str, Any]]:
     for one in scores:
         assert len(yaml.safe_load(one["drawn"])) == one["n_seeds"]
         name = one["receipt"].removeprefix("sha256:")
-        assert (hub_database(folder).parent / "blobs" / name[:2] / name).is_file()
+        receipt = json.loads((hub_database(folder).parent / "blobs" / name[:2] / name).read_bytes())
+        assert receipt["image"].startswith("aar_lab@sha256:"), "the code that ran"
     assert ask_hub(folder, "SELECT name FROM experiments WHERE state IN ('submitted', 'waiting', 'admitted')") == []
     return scores
