@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from aar_api.experiment import Purpose
 from starlette.responses import Response
 
-from aar_hub import records, views
+from aar_hub import records, served, views
 from aar_hub.errors import NotFound
 from aar_hub.hub import Hub
 from aar_hub.pages import disclosure
@@ -73,21 +73,21 @@ def chain(tx: sa.Connection, hub: Hub, exp: Exp) -> list[Step]:
     """From the code to the predictions. A scored experiment's comes from its receipt, which is what its digest says or is not shown."""
     score = records.score(tx, exp.name)
     if score is None:
-        return _steps(_so_far(tx, exp), "")
+        return _steps(_so_far(tx, hub, exp), "")
     try:
         return _steps(json.loads(hub.blobs.get(score["receipt"])), score["receipt"])
     except BlobMissing as error:
         return [Step("receipt", (score["receipt"],), note=str(error))]
 
 
-def _so_far(tx: sa.Connection, exp: Exp) -> dict[str, Any]:
+def _so_far(tx: sa.Connection, hub: Hub, exp: Exp) -> dict[str, Any]:
     """What the receipt would say, as far as it is known."""
     task, posted = records.task(tx, exp.task), records.outputs(tx, exp.name)
     return {
         "snapshot": exp.snapshot,
         "builtin": exp.builtin,
         "image": (exp.job or {}).get("image", ""),
-        "bundle": task.info.digest if task.info else "",
+        "bundle": served.info(hub, task, served.half(exp)).digest if task.built else "",
         "baselines": {},
         "seeds": exp.drawn,
         "weakSets": [exp.weak_offset + index for index in range(exp.seeds)] if exp.role == "method" else [],
