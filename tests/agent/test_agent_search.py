@@ -143,7 +143,14 @@ def test_an_idea_for_a_colleagues_snapshot_is_taken_up_again(tmp_path):
 
 
 def test_uses_all_its_submissions_though_some_run(tmp_path):
-    hub = SmallHub(limit=9, parallelism=3, polls_to_end=3)
+    hub = SmallHub(limit=9, parallelism=3)
+    plain = hub.experiment
+
+    def one_after_another(name):
+        hub.polls_to_end = 2 * int(name.removeprefix("e"))
+        return plain(name)
+
+    hub.experiment = one_after_another
     work(hub, tmp_path)
     assert len(hub.views) == 9
 
