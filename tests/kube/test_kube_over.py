@@ -6,7 +6,7 @@ import pytest
 from aar_api import labels
 from aar_api.campaign import Spend
 from aar_operator.cluster import Conflict
-from aar_operator.plan import experiment as planned
+from aar_operator.plan import letting_go
 from kube import world
 from kube.hubdouble import Hubs
 from kube.inside import Faults, Inside
@@ -37,7 +37,7 @@ def test_campaign_goes_some_time_after_its_end(
 def test_a_hub_that_can_write_nothing_more_does_not_hold_a_deleted_campaign(
     plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planned, "UNSETTLED_SECONDS", 4.0)
+    monkeypatch.setattr(letting_go, "UNSETTLED_SECONDS", 4.0)
     kubelet.ends = lambda pod: 0 if job_name(pod) == "isolation" else None
     inside = Inside(plane.kubeconfig, space, hubs.url)
     found = api.create(world.campaign(space)).json()

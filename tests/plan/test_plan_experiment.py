@@ -11,8 +11,9 @@ from aar_api.campaign import parse as parse_campaign
 from aar_api.experiment import Experiment, parse
 from aar_api.wire import AdmissionAnswer, ExperimentView, IndexOutcome, ScoreView, Summary
 from aar_operator.cluster.observe import job_view
-from aar_operator.plan.experiment import after_admission, after_settlement, plan_experiment
+from aar_operator.plan.experiment import after_admission, plan_experiment
 from aar_operator.plan.model import ExperimentSeen, JobView, Plan
+from aar_operator.plan.settling import after_settlement
 from aar_operator.settings import Settings
 
 ONE_MACHINE = Settings(one_machine=True)

@@ -9,7 +9,7 @@ from aar_api.conditions import CampaignCondition, Reason, is_true
 
 from aar_operator.plan.ending import failed
 from aar_operator.plan.model import FINISHED, CampaignSeen, Note, Plan
-from aar_operator.plan.verdicts import Verdict, stamp, write_campaign
+from aar_operator.plan.verdicts import Verdict, known_reason, stamp, write_campaign
 
 REFUSALS = (Reason.INVALID_SPEC, Reason.INVALID_TASK, Reason.UNKNOWN_MODEL, Reason.BUDGET_EXCEEDED)
 """Reasons for which a hub does not take a campaign as it is: whatever else it answers says nothing of the campaign."""
@@ -60,7 +60,7 @@ def refused(
     campaign: ResearchCampaign, plan: Plan, status: CampaignStatus, reason: str, message: str, now: datetime
 ) -> Plan:
     """Not accepted for good, unless its spec is changed; a reason that is not in the list says that the spec is wrong."""
-    known = Reason(reason) if reason in set(Reason) else Reason.INVALID_SPEC
+    known = known_reason(reason, Reason.INVALID_SPEC)
     verdict = Verdict(CampaignCondition.ACCEPTED, False, known, message)
     return failed(campaign, plan, write_campaign(campaign, status, status.phase, now, verdict), known, message, now)
 

@@ -26,6 +26,11 @@ def stamp(now: datetime) -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def known_reason(reason: str, otherwise: Reason) -> Reason:
+    """A reason that somebody else gave, if it is one of the list."""
+    return Reason(reason) if reason in set(Reason) else otherwise
+
+
 def write(experiment: Experiment, phase: ExperimentPhase, now: datetime, *verdicts: Verdict) -> ExperimentStatus:
     """The status with a phase and conditions replaced; the rest is kept."""
     generation = experiment.metadata.generation

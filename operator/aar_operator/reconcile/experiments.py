@@ -11,15 +11,10 @@ from aar_api.experiment import Experiment
 from aar_operator.cluster import Cluster, Denied, Invalid, Manifest, Ref
 from aar_operator.hubs import HubError
 from aar_operator.plan import line as line_up
-from aar_operator.plan.experiment import (
-    after_admission,
-    after_settlement,
-    idle,
-    plan_experiment,
-    refused_job,
-    without_settlement,
-)
+from aar_operator.plan.experiment import after_admission, idle, plan_experiment
+from aar_operator.plan.letting_go import without_settlement
 from aar_operator.plan.model import ExperimentSeen, Plan
+from aar_operator.plan.settling import after_settlement, refused_job
 from aar_operator.reconcile.jobs import Jobs
 from aar_operator.reconcile.lines import Lines
 from aar_operator.reconcile.outcome import Outcome, carry_out, report
