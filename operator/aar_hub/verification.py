@@ -9,6 +9,7 @@ two changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeGuard, get_args
 
 import sqlalchemy as sa
@@ -44,7 +45,9 @@ def advance(tx: sa.Connection, hub: Hub, campaign: Campaign) -> None:
         plan |= _select(tx, hub, campaign)
     if "confirmed" not in plan:
         main = records.all_tasks(tx)[0]
-        if _unsettled(tx) or (plan["vanilla"] is not None and _retried(tx, hub, campaign, None, main, "replication")):
+        if _unsettled(tx) or (
+            plan["vanilla"] is not None and _retried(tx, hub, campaign, Run(None, main, "replication"))
+        ):
             records.change_campaign(tx, verification=plan)
             return
         plan |= judge(tx, hub, plan["selected"], main, "replication")
@@ -94,10 +97,26 @@ def _select(tx: sa.Connection, hub: Hub, campaign: Campaign) -> dict[str, Any]:
     if chosen:
         task = records.all_tasks(tx)[0]
         for name in chosen:
-            _again(tx, hub, campaign, records.experiment(tx, name), task, "replication")
+            _again(tx, hub, campaign, Run(records.experiment(tx, name), task, "replication"))
         if catalogue.find(tx, VANILLA) is not None:
-            plan["vanilla"] = _again(tx, hub, campaign, None, task, "replication")
+            plan["vanilla"] = _again(tx, hub, campaign, Run(None, task, "replication"))
     return plan
+
+
+@dataclass(frozen=True)
+class Run:
+    """A method once more on a task: an experiment's, or vanilla if none is given."""
+
+    exp: Exp | None
+    task: TaskRow
+    kind: str
+    """replication, transfer or control."""
+    control: Control | None = None
+
+    def name(self, hub: Hub, campaign: Campaign, again: bool = False) -> str:
+        """Its own; or that of the one that takes its place."""
+        original = VANILLA if self.exp is None else self.exp.name
+        return run_name(hub, campaign.name, self.control or self.kind, self.task.key, original, again)
 
 
 def run_name(hub: Hub, campaign: str, kind: str, task: str, original: str, again: bool = False) -> str:
@@ -109,28 +128,18 @@ def run_name(hub: Hub, campaign: str, kind: str, task: str, original: str, again
     return names.experiment(campaign, kind, task, original, hub.keys.derive("names").hex(), *more)
 
 
-def _again(
-    tx: sa.Connection,
-    hub: Hub,
-    campaign: Campaign,
-    exp: Exp | None,
-    task: TaskRow,
-    kind: str,
-    control: Control | None = None,
-    again: bool = False,
-) -> str:
-    """Ask for a method once more, on weak labels and seeds of verification's own; vanilla if no experiment is given."""
-    original = VANILLA if exp is None else exp.name
-    name = run_name(hub, campaign.name, kind if control is None else control, task.key, original, again)
+def _again(tx: sa.Connection, hub: Hub, campaign: Campaign, run: Run, again: bool = False) -> str:
+    """Ask for a method once more, on weak labels and seeds of verification's own."""
+    name, exp, control = run.name(hub, campaign, again), run.exp, run.control
     method = (
         Method(builtin=VANILLA)
         if exp is None
         else Method(snapshot=exp.snapshot, builtin=exp.builtin, config=exp.config)
     )
-    purpose = "Control" if control is not None else "Replication" if kind == "replication" else "Transfer"
+    purpose = "Control" if control is not None else "Replication" if run.kind == "replication" else "Transfer"
     spec = spec_of(
         campaign,
-        task,
+        run.task,
         method,
         SubmittedBy(researcher=HUB, key=name),
         purpose=purpose,
@@ -139,7 +148,7 @@ def _again(
         replicates=None if exp is None else exp.name,
     )
     label = VANILLA if exp is None else exp.label or exp.builtin or ""
-    request(tx, name, spec, task, PART, label=label, weak_offset=campaign.spec.experiments.seeds)
+    request(tx, name, spec, run.task, PART, label=label, weak_offset=campaign.spec.experiments.seeds)
     return name
 
 
@@ -178,28 +187,19 @@ def _end(exp: Exp | None) -> str:
     return "was not run" if exp is None else f"has no result: {exp.state}, {exp.reason}"
 
 
-def _retried(
-    tx: sa.Connection,
-    hub: Hub,
-    campaign: Campaign,
-    exp: Exp | None,
-    task: TaskRow,
-    kind: str,
-    control: Control | None = None,
-) -> bool:
+def _retried(tx: sa.Connection, hub: Hub, campaign: Campaign, run: Run) -> bool:
     """Whether a run had to be asked for once more, and now has been: one that a person or the cluster ended, and vanilla's in any case.
 
     A method that failed is not run again: that would be a second draw of seeds.
     """
-    sort, original = kind if control is None else control, VANILLA if exp is None else exp.name
-    first = records.find_experiment(tx, run_name(hub, campaign.name, sort, task.key, original))
+    first = records.find_experiment(tx, run.name(hub, campaign))
     if first is None or first.state not in ("failed", "refused", "cancelled"):
         return False
-    if records.find_experiment(tx, run_name(hub, campaign.name, sort, task.key, original, again=True)) is not None:
+    if records.find_experiment(tx, run.name(hub, campaign, again=True)) is not None:
         return False
-    if exp is not None and first.state == "failed" and first.reason != "JobFailed":
+    if run.exp is not None and first.state == "failed" and first.reason != "JobFailed":
         return False
-    _again(tx, hub, campaign, exp, task, kind, control, again=True)
+    _again(tx, hub, campaign, run, again=True)
     return True
 
 
@@ -209,8 +209,10 @@ def _any_retried(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed: lis
     if campaign.spec.evaluation.controls:
         for name in confirmed:
             exp = records.experiment(tx, name)
-            asked += [_retried(tx, hub, campaign, exp, main, "control", control) for control in get_args(Control)]
-    asked += [_retried(tx, hub, campaign, None, row, "transfer") for row in _transfer_tasks(tx, campaign) if row.ready]
+            asked += [_retried(tx, hub, campaign, Run(exp, main, "control", control)) for control in get_args(Control)]
+    asked += [
+        _retried(tx, hub, campaign, Run(None, row, "transfer")) for row in _transfer_tasks(tx, campaign) if row.ready
+    ]
     return any(asked)
 
 
@@ -218,7 +220,7 @@ def _request_controls(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed
     task = records.all_tasks(tx)[0]
     for name in confirmed:
         for control in get_args(Control):
-            _again(tx, hub, campaign, records.experiment(tx, name), task, "control", control)
+            _again(tx, hub, campaign, Run(records.experiment(tx, name), task, "control", control))
 
 
 def spoiled(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed: list[str]) -> dict[str, str]:
@@ -263,7 +265,7 @@ def _transfer(tx: sa.Connection, hub: Hub, campaign: Campaign, confirmed: list[s
         done &= bool(now.ready or now.failed)
         if now.ready:
             for name in confirmed:
-                _again(tx, hub, campaign, records.experiment(tx, name), now, "transfer")
+                _again(tx, hub, campaign, Run(records.experiment(tx, name), now, "transfer"))
             if catalogue.find(tx, VANILLA) is not None:
-                _again(tx, hub, campaign, None, now, "transfer")
+                _again(tx, hub, campaign, Run(None, now, "transfer"))
     return done

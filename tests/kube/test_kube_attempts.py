@@ -120,6 +120,12 @@ def behind(inside: Inside, kubeconfig: object, before: Callable[[], None], look:
     asyncio.run(run())
 
 
+def runs(api: Api, inside: Inside, space: str) -> None:
+    """Have another operator begin an experiment."""
+    api.create(world.experiment(space))
+    assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Running", 60)
+
+
 def test_one_that_has_not_heard_of_a_job_makes_no_second_one(
     plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str
 ) -> None:
@@ -127,15 +133,11 @@ def test_one_that_has_not_heard_of_a_job_makes_no_second_one(
     inside = Inside(plane.kubeconfig, space, hubs.url)
     found = begun(api, inside, space)
 
-    def runs() -> None:
-        api.create(world.experiment(space))
-        assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Running", 60)
-
     async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
         cluster.saw("ADDED", api.get("Experiment", space, "e") or {})
         await reconciler.reconcile(Ref("Experiment", space, "e"))
 
-    behind(inside, plane.kubeconfig, runs, look)
+    behind(inside, plane.kubeconfig, lambda: runs(api, inside, space), look)
     assert api.get("Job", part(found, "r0"), "e-2") is None
     assert len(hubs.of(part(found, "hub")).admitted["e"]) == 1
 
@@ -147,15 +149,11 @@ def test_one_that_has_not_heard_of_an_experiment_leaves_its_job(
     inside = Inside(plane.kubeconfig, space, hubs.url)
     found = begun(api, inside, space)
 
-    def runs() -> None:
-        api.create(world.experiment(space))
-        assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Running", 60)
-
     async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
         cluster.saw("ADDED", api.get("Job", part(found, "r0"), "e-1") or {})
         await reconciler.reconcile(Ref("Experiment", space, "e"))
 
-    behind(inside, plane.kubeconfig, runs, look)
+    behind(inside, plane.kubeconfig, lambda: runs(api, inside, space), look)
     job = api.get("Job", part(found, "r0"), "e-1")
     assert job is not None
     assert "deletionTimestamp" not in job["metadata"]

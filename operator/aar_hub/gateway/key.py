@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 from aar_hub.gateway.errors import NoKey
+from aar_hub.gateway.mounted import Mark, mark
 from aar_hub.gateway.secrets import Secrets
 
 
@@ -14,7 +15,7 @@ class Key:
 
     def __init__(self, value: str | None, file: Path | None) -> None:
         self._value, self._file = value, file
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: Mark | None = None
         self._known = {value} if value else set()
         self._secrets = Secrets(self._known)
 
@@ -40,8 +41,7 @@ class Key:
 
     def _reload(self, file: Path) -> None:
         try:
-            stat = file.stat()
-            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            seen = mark(file)
             if seen == self._seen:
                 return
             self._value, self._seen = file.read_text().strip(), seen

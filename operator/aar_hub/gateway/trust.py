@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 
 from aar_hub.gateway.errors import UpstreamFault
+from aar_hub.gateway.mounted import Mark, mark
 
 
 class Trust:
@@ -13,7 +14,7 @@ class Trust:
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: Mark | None = None
         self._context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
@@ -30,8 +31,7 @@ class Trust:
 
     def _reload(self, file: Path) -> None:
         try:
-            stat = file.stat()
-            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            seen = mark(file)
             if seen != self._seen:
                 self._context = ssl.create_default_context(cafile=str(file))
                 self._seen = seen

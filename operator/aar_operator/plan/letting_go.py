@@ -58,8 +58,8 @@ def without_settlement(experiment: Experiment, seen: ExperimentSeen, now: dateti
     campaign = seen.campaign
     if campaign is None or experiment.metadata.deletion_timestamp is None:
         return None
-    deleted = campaign.metadata.deletion_timestamp
-    if deleted is None or (now - datetime.fromisoformat(deleted)).total_seconds() < UNSETTLED_SECONDS:
+    since = campaign.metadata.deletion_timestamp
+    if since is None or (now - datetime.fromisoformat(since)).total_seconds() < UNSETTLED_SECONDS:
         return None
     return Plan(delete=children(seen), release=_released(experiment))
 
