@@ -79,7 +79,7 @@ class CampaignReconciler:
             plan = not_made(campaign, str(error), now)
         if line is not None:
             await settle_orphans(self._cluster, campaign, line, seen, now)
-        moved = await report(self._cluster, ref, read, plan.campaign_status, plan)
+        written = await report(self._cluster, ref, read, plan.campaign_status, plan)
         if plan.stage is not None and line is not None:
             # After the reason was written, which nobody could tell any more.
             line.summary = await line.hub.stage(*plan.stage)
@@ -87,7 +87,7 @@ class CampaignReconciler:
             await self._pool.drop(campaign.metadata.uid)
         changed = line is not None and line.in_force is not before
         wake = self._wake(campaign, line, changed or plan.stage is not None)
-        return Outcome(0.0 if moved else plan.requeue, wake)
+        return Outcome(0.0 if written.moved else plan.requeue, wake)
 
     def _wake(self, campaign: ResearchCampaign, line: Line | None, moved: bool) -> tuple[Ref, ...]:
         """A campaign that moves on or takes a change, whose hub answers again, that ends or is changed, suspended for example,

@@ -65,14 +65,13 @@ class ExperimentReconciler:
             except Invalid as error:
                 view = await line.hub.settle(experiment.metadata.name, refused_job(experiment, seen, str(error)))
                 plan = after_settlement(experiment, seen, view, now)
-        written = plan.experiment_status
-        moved = await report(self._cluster, ref, read, written, plan)
-        over = written is not None and idle(written)
-        changed = written is not None and written.dump() != read.get("status", {})
-        gives_way = (over and moved) or (changed and seen.job is None)
+        status = plan.experiment_status
+        written = await report(self._cluster, ref, read, status, plan)
+        ended = written.moved and status is not None and idle(status)
+        gives_way = ended or (written.changed and seen.job is None)
         wake = self._next(experiment, campaign) if gives_way else ()
         above = Ref("ResearchCampaign", ref.namespace, experiment.spec.campaign_ref)
-        return Outcome(0.0 if over and moved else plan.requeue, wake, (above,) if moved else ())
+        return Outcome(0.0 if ended else plan.requeue, wake, (above,) if written.moved else ())
 
     def _plan(self, experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:
         """The first step; who is to have a Job holds its place at once, before anybody else is looked at."""

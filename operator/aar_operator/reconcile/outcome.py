@@ -25,6 +25,15 @@ class Outcome:
     """Objects that count this one: they hear of many such at once."""
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a look did to an object's status."""
+
+    changed: bool
+    moved: bool
+    """Whether that begins a new phase."""
+
+
 def ref_of(target: Target) -> Ref:
     """The name of a plan's target."""
     return Ref(target.kind, target.namespace, target.name)
@@ -53,18 +62,19 @@ async def _make(cluster: Cluster, manifest: Manifest) -> None:
     await cluster.apply(manifest)
 
 
-async def report(cluster: Cluster, ref: Ref, read: Manifest, status: Model | None, plan: Plan) -> bool:
-    """Write the status if it differs from what was read, then the notes; whether that begins a new phase.
+async def report(cluster: Cluster, ref: Ref, read: Manifest, status: Model | None, plan: Plan) -> Written:
+    """Write the status if it differs from what was read, then the notes.
 
     Raises:
         Conflict: somebody else wrote meanwhile.
     """
     before, after = read.get("status", {}), {} if status is None else status.dump()
-    if status is not None and after != before:
+    changed = status is not None and after != before
+    if changed:
         now = await cluster.get(ref)
         same = now is not None and now.get("status", {}) == before
         version = (now if now is not None and same else read)["metadata"]["resourceVersion"]
         await cluster.patch_status(ref, after, version)
     for note in plan.notes:
         await cluster.emit(ref, note.kind, note.reason, note.message)
-    return status is not None and after.get("phase") != before.get("phase")
+    return Written(changed, changed and after.get("phase") != before.get("phase"))
