@@ -13,6 +13,8 @@ Usd = Annotated[str, Field(pattern=money.USD_PATTERN, max_length=16, description
 PluginName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", max_length=63)]
 Scalar = bool | int | float | Annotated[str, Field(max_length=4096)]
 """A parameter or hyper-parameter; of a text, as much as a prompt needs: they stand in objects, which etcd bounds."""
+Parameters = dict[Annotated[str, Field(min_length=1, max_length=128)], Scalar]
+"""By name. A CRD can bound what stands under a name and not the name itself: that is done where the object is read."""
 
 
 _CAMEL: dict[str, str] = {

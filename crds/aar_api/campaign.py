@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from aar_api import labels, money, names
-from aar_api.base import Model, PluginName, Scalar, Usd
+from aar_api.base import Model, Parameters, PluginName, Usd
 from aar_api.conditions import Condition
 
 Phase = Literal["Pending", "Preparing", "Researching", "Verifying", "Complete", "Suspended", "Failed"]
@@ -18,7 +18,7 @@ class TaskRef(Model):
     """A task by name, with its parameters."""
 
     name: PluginName = Field(description="Name of a task the hub ships: `aar tasks` lists them.")
-    params: dict[str, Scalar] = Field(
+    params: Parameters = Field(
         default_factory=dict,
         max_length=32,
         description="Parameters of the task that differ from its defaults: sizes, models, head. `aar tasks` lists them.",
@@ -185,7 +185,8 @@ class CampaignSpec(Model):
         min_length=1,
         max_length=63,
         pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        description="Kueue LocalQueue of this namespace, whose ClusterQueue the experiments wait in; immutable.",
+        description="Kueue LocalQueue of this namespace, whose ClusterQueue the experiments wait in; immutable. "
+        "Without Kueue the campaign is not accepted; on one machine it means nothing.",
     )
     priority_class_name: str | None = Field(
         default=None,

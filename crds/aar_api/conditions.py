@@ -62,6 +62,7 @@ class Reason(StrEnum):
     HUB_PENDING = "HubPending"
     PREPARING = "Preparing"
     RESEARCHERS_RUNNING = "ResearchersRunning"
+    PROVIDER_FAILING = "ProviderFailing"
     VERIFYING = "Verifying"
     FINISHED = "Finished"
     NOT_VERIFIED = "NotVerified"

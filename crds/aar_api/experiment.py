@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from aar_api import digest, labels, names
-from aar_api.base import Model, PluginName, Scalar
+from aar_api.base import Model, Parameters, PluginName
 from aar_api.campaign import Metadata, Resources, TaskRef
 from aar_api.conditions import Condition
 
@@ -41,7 +41,7 @@ class Method(Model):
         default=None, description="The method's file itself, with `def train(lab)`."
     )
     config_map: ConfigMapKey | None = Field(default=None, description="A ConfigMap that holds the method's file.")
-    config: dict[str, Scalar] = Field(
+    config: Parameters = Field(
         default_factory=dict,
         max_length=64,
         description="Hyper-parameters: a number, a text, true or false for each name.",

@@ -22,7 +22,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from aar_api.base import Model, Scalar
+from aar_api.base import Model, Parameters
 
 BUNDLE_JSON = "bundle.json"
 TRAIN_ROWS = "train.jsonl"
@@ -105,7 +105,7 @@ class Assignment(Model):
     role: Literal["method", "features", "teacher", "ceiling"] = "method"
     builtin: str | None = None
     snapshot: str | None = None
-    config: dict[str, Scalar] = Field(default_factory=dict)
+    config: Parameters = Field(default_factory=dict)
     smoke: bool = False
     deadline_seconds: int
 

@@ -135,7 +135,7 @@ def _without_nulls(value: Any) -> Any:
     return {key: _without_nulls(item) for key, item in value.items() if item is not None}
 
 
-_DROPPED = ("title", "$defs", "additionalProperties_", "discriminator")
+_DROPPED = ("title", "$defs", "additionalProperties_", "discriminator", "propertyNames")
 
 
 def _alternatives(node: Schema, defs: Schema) -> Any:

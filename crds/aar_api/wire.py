@@ -49,7 +49,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from aar_api import digest
-from aar_api.base import Model, Scalar
+from aar_api.base import Model, Parameters, Scalar
 from aar_api.campaign import CampaignSpec, Spend
 from aar_api.experiment import Control, ExperimentSpec, Purpose
 
@@ -154,7 +154,7 @@ class Submission(Model):
     key: str = Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.:-]+$")
     snapshot: Digest
     label: str = Field(default="", max_length=63, description="What the author calls the method.")
-    config: dict[str, Scalar] = Field(default_factory=dict, max_length=64)
+    config: Parameters = Field(default_factory=dict, max_length=64)
     seeds: int = Field(default=1, ge=1, le=8)
     hypothesis: str = Field(default="", max_length=8192)
     smoke: bool = False
@@ -192,7 +192,7 @@ class ExperimentView(Model):
     label: str
     snapshot: str | None = None
     builtin: str | None = None
-    config: dict[str, Scalar] = Field(default_factory=dict)
+    config: Parameters = Field(default_factory=dict)
     control: Control | None = None
     replicates: str | None = None
     state: HubState
@@ -215,7 +215,7 @@ class LeaderboardRow(Model):
     researcher: str
     label: str
     snapshot: str | None
-    config: dict[str, Scalar]
+    config: Parameters
     pgr: float
     stderr: float
     n_seeds: int
@@ -372,6 +372,9 @@ class Summary(Model):
     exploration_limit_reached: bool = False
     target_reached: bool = False
     purse_empty: bool = Field(default=False, description="No further exploration experiment can be reserved.")
+    provider_fault: str = Field(
+        default="", description="Since when no LLM call succeeds, and why; empty while they do."
+    )
     researchers_finished: tuple[str, ...] = ()
     spend: Spend = Spend()
     limit_usd: str = "0.00"
@@ -448,7 +451,7 @@ class ReportRow(Model):
     """One line of the final table."""
 
     method: str
-    config: dict[str, Scalar]
+    config: Parameters
     task: str
     purpose: Purpose
     pgr: float

@@ -103,6 +103,8 @@ class View:
         if best is not None:
             mark = f"confirmed{best.elsewhere}" if best.confirmed else "unconfirmed"
             said.append(f"best PGR {best.pgr:.2f} ± {best.stderr:.2f} ({best.method}, {mark})")
+        if self.summary is not None and self.summary.provider_fault:
+            said.append(self.summary.provider_fault)
         spend = self.summary.spend if self.summary else status.spend
         return [*said, f"{spend.total_usd} of {spec.budget.limit_usd} USD spent, {spend.reserved_usd} held"]
 

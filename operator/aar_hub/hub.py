@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from aar_hub import keys
 from aar_hub.domain.ledger import Prices
 from aar_hub.gateway.key import Key
+from aar_hub.gateway.standing import Standing
 from aar_hub.settings import Settings
 from aar_hub.store.blobs import Blobs
 from aar_hub.store.cache import Cache
@@ -29,6 +30,7 @@ class Hub:
     wake: threading.Event = field(default_factory=threading.Event)
     llm_refusals: Counter[int] = field(default_factory=Counter)
     """LLM calls that the gateway answered itself, by status, since this process began."""
+    provider: Standing = field(default_factory=Standing)
 
     @property
     def prices(self) -> Prices:

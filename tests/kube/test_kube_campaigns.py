@@ -188,6 +188,14 @@ def test_token_of_the_hub_deleted_by_hand(api: Api, hubs: Hubs, inside: Inside, 
     assert inside.live(lambda: phase(campaign(api, space)) == "Complete", 120)
 
 
+def test_a_queue_where_nothing_is_queued(api: Api, inside: Inside, space: str) -> None:
+    """It would run beside the quota that its author asked to wait for."""
+    found = begin(api, space, queueName="team")
+    assert inside.live(lambda: condition(campaign(api, space), "Accepted")[1] == "UnknownQueue", 60)
+    assert "'team'" in condition(campaign(api, space), "Accepted")[2]
+    assert api.get("Namespace", None, part(found, "hub")) is None
+
+
 LIMITS = {
     "campaigns": (NamespaceLimits(campaigns=1), {}, "2 campaigns, but its limit is 1"),
     "GPUs": (NamespaceLimits(gpus=3), {"experiments": {"maxGPUs": 2}}, "4 GPUs, but its limit is 3"),

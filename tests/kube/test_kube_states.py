@@ -267,6 +267,8 @@ REFUSALS = {
     "a duplicate": ({}, ("refused", "Duplicate", "Run before as x."), ("Duplicate", "Run before")),
     "a list as a hyper-parameter": (
         {"method": {"builtin": "hard-labels", "config": {"x": []}}}, None, ("InvalidSpec", "spec.method.config.x")),
+    "a hyper-parameter with a long name": (
+        {"method": {"builtin": "hard-labels", "config": {"x" * 129: 1}}}, None, ("InvalidSpec", "at most 128 characters")),
     "an object as a task's parameter": (
         {"task": {"name": "chat", "params": {"n": {}}}}, None, ("InvalidSpec", "spec.task.params.n")),
 }  # fmt: skip

@@ -100,6 +100,30 @@ def test_a_hub_whose_pod_is_refused_is_told_of() -> None:
     assert no_pods({"status": {"conditions": [failure | {"status": "False"}]}}) == ""
 
 
+def test_an_outage_of_the_provider_is_told_once() -> None:
+    fault = "No LLM call has succeeded since 2026-03-04T11:50:00Z. It refuses the hub's key."
+    status: dict[str, Any] = {"startTime": "2026-03-04T11:00:00Z", "phase": "Researching"}
+    told = []
+    for said in ("", fault, fault, ""):
+        seen = CampaignSeen(
+            summary=Summary(opened=True, stage="researching", provider_fault=said),
+            sandbox_url="http://10.0.0.1:8080",
+            operator_token="t",
+        )
+        plan = plan_campaign(campaign("x", status=status), seen, "t", NOW, Settings())
+        assert plan.campaign_status is not None
+        status = plan.campaign_status.dump()
+        ready = next(c for c in plan.campaign_status.conditions if c.type == "Ready")
+        told.append((ready.status, ready.reason, [(note.kind, note.message) for note in plan.notes]))
+    working = ("True", "ResearchersRunning", [])
+    assert told == [
+        working,
+        ("False", "ProviderFailing", [("Warning", fault)]),
+        ("False", "ProviderFailing", []),
+        working,
+    ]
+
+
 def test_those_that_a_person_stopped_have_finished() -> None:
     seen = CampaignSeen(
         summary=Summary(opened=True, stage="verifying", researchers_finished=("r0", "r1")),

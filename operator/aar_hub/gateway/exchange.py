@@ -29,6 +29,7 @@ FIRST_AGAIN_SECONDS = 0.2
 LONGEST_AGAIN_SECONDS = 30.0
 """Between two tries to pay a call: a database that is locked or full is so for moments or for hours."""
 OK = 200
+KEY_REFUSED = (401, 403)
 FAULTS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -228,6 +229,11 @@ async def _whole(answer: aiohttp.ClientResponse) -> tuple[bytes, UpstreamFault |
 
 
 def _refused(status: int) -> UpstreamFault:
+    if status in KEY_REFUSED:
+        return UpstreamFault(
+            f"The provider answered the hub with {status}: it refuses the hub's key, for which the campaign's owner or an administrator "
+            "has to put another one in its place; it is read again with every call."
+        )
     return UpstreamFault(
         f"The provider answered the hub with {status}, which is no fault of this call: try again, and tell the campaign's owner if it stays."
     )

@@ -94,8 +94,7 @@ def _researching(
         status = status.model_copy(update={"phase": "Researching", "research_end_reason": str(reason)})
         note = Note("Normal", "ResearchEnded", f"Research ended: {reason}. Winners are verified.")
         return replace(plan, campaign_status=status, stage=("verifying", str(reason)), notes=(note,))
-    ready = Verdict(CampaignCondition.READY, True, Reason.RESEARCHERS_RUNNING, "Researchers are at work.")
-    status = write_campaign(campaign, status, "Researching", now, ready)
+    status = write_campaign(campaign, status, "Researching", now, _at_work(summary))
     team = researchers.objects(campaign, seen, settings)
     return replace(
         plan,
@@ -103,7 +102,22 @@ def _researching(
         merge=(*plan.merge, *researchers.held(campaign, seen, settings)),
         delete=(*plan.delete, *researchers.surplus(campaign, seen)),
         campaign_status=status,
+        notes=_provider_note(campaign, summary),
     )
+
+
+def _at_work(summary: Summary) -> Verdict:
+    if summary.provider_fault:
+        return Verdict(CampaignCondition.READY, False, Reason.PROVIDER_FAILING, summary.provider_fault)
+    return Verdict(CampaignCondition.READY, True, Reason.RESEARCHERS_RUNNING, "Researchers are at work.")
+
+
+def _provider_note(campaign: ResearchCampaign, summary: Summary) -> tuple[Note, ...]:
+    """Once an outage."""
+    told = any(c.reason == Reason.PROVIDER_FAILING for c in campaign.status.conditions)
+    if not summary.provider_fault or told:
+        return ()
+    return (Note("Warning", str(Reason.PROVIDER_FAILING), summary.provider_fault),)
 
 
 def _verifying(

@@ -108,8 +108,13 @@ class Surroundings:
     async def _queue(self, campaign: ResearchCampaign) -> tuple[str, str]:
         """(ClusterQueue, sentence on what is missing)."""
         wanted, configured = campaign.spec.queue_name, self._settings.cluster_queue
-        if not configured or wanted is None:
+        if wanted is None or self._settings.one_machine:
             return configured, ""
+        if not configured:
+            return "", (
+                f"queueName is {wanted!r}, and this operator queues nothing with Kueue: have the Helm value kueue.clusterQueue set, "
+                "or apply the campaign without queueName."
+            )
         found = await self._cluster.get(Ref("LocalQueue", campaign.metadata.namespace, wanted))
         if found is None:
             return "", f"There is no LocalQueue {wanted!r} in this namespace: have it made, or leave out queueName."
