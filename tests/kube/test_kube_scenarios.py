@@ -52,6 +52,32 @@ async def method_fails(home: Home) -> None:
     assert len(home.made["e-1"]) == 1
 
 
+async def its_hub_fails_at_scoring(home: Home) -> None:
+    await researching(home)
+    home.hub.full = True
+    await home.apply()
+    waits = await home.until_phase("e", "Scoring")
+    assert condition(waits, "Scored")[:2] == ("False", "WaitingForScorer")
+    assert "answered 500: its log says why." in condition(waits, "Scored")[2]
+    home.hub.full = False
+    done = await home.until_phase("e", "Complete")
+    assert condition(done, "Scored")[:2] == ("True", "ScoreRecorded")
+    assert len(home.made["e-1"]) == 1
+
+
+async def its_hub_is_away_when_it_ends(home: Home) -> None:
+    await researching(home)
+    home.does("e", "hold")
+    await home.apply()
+    await home.until_phase("e", "Running")
+    home.hub.down = True
+    home.does("e", "0")
+    waits = await home.until_phase("e", "Scoring")
+    assert condition(waits, "Scored")[:2] == ("False", "WaitingForScorer")
+    home.hub.down = False
+    await home.until_phase("e", "Complete")
+
+
 async def a_step_breaks_every_time(home: Home) -> None:
     await researching(home)
     home.does("e", "3")
@@ -230,6 +256,8 @@ async def campaign_deleted_mid_research(home: Home) -> None:
 SCENARIOS: list[Callable[[Home], Awaitable[None]]] = [
     ends_well,
     method_fails,
+    its_hub_fails_at_scoring,
+    its_hub_is_away_when_it_ends,
     a_step_breaks_every_time,
     suspended_and_resumed,
     cancelled_while_it_runs,

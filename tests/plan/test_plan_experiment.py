@@ -230,6 +230,17 @@ def test_what_was_missing_and_is_there_is_not_said_to_be_missing() -> None:
     ]
 
 
+def test_a_job_that_ended_while_the_hub_is_away_waits_to_be_scored() -> None:
+    ended = replace(SEEN, job=replace(JOB, finished=True), summary=None)
+    plan = plan_experiment(experiment(status=RUNS), ended, NOW, ONE_MACHINE)
+    assert plan.experiment_status is not None
+    assert plan.experiment_status.phase == "Scoring"
+    assert told(plan, "Scored")[:2] == ("False", "WaitingForScorer")
+    unasked = plan_experiment(experiment(status=RUNS), replace(ended, unasked=True), NOW, ONE_MACHINE)
+    assert unasked.experiment_status is not None
+    assert unasked.experiment_status.phase == "Running"
+
+
 def test_what_earlier_attempts_ran_is_paid_with_the_last() -> None:
     ran = {0: 5.0, 2: 1.5}
     for seen, wanted in (

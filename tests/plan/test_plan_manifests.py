@@ -288,8 +288,8 @@ def test_every_variable_is_documented() -> None:
 
 WHERE = {
     "in a pod": (
-        Settings(image_lab="lab@sha256:1"),
-        {"AAR_HUB_HOST": "0.0.0.0", "AAR_HUB_LAB_VERSION": "lab@sha256:1"},
+        Settings(image_lab="lab@sha256:1", image_hub="hub@sha256:2"),
+        {"AAR_HUB_HOST": "0.0.0.0", "AAR_HUB_LAB_VERSION": "lab@sha256:1", "AAR_HUB_VERSION": "hub@sha256:2"},
     ),
     "on one machine": (Settings(one_machine=True), {}),
 }
@@ -301,4 +301,5 @@ def test_where_the_hub_listens_and_which_lab_it_has(case: str) -> None:
     deployment = next(one for one in hub.build(CAMPAIGN, settings) if one["kind"] == "Deployment")
     env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
     found = {one["name"]: one.get("value") for one in env}
-    assert {name: found[name] for name in ("AAR_HUB_HOST", "AAR_HUB_LAB_VERSION") if name in found} == wanted
+    told = ("AAR_HUB_HOST", "AAR_HUB_LAB_VERSION", "AAR_HUB_VERSION")
+    assert {name: found[name] for name in told if name in found} == wanted

@@ -130,9 +130,10 @@ def _files_here(settings: Settings) -> list[Manifest]:
 
 
 def _in_a_pod(settings: Settings) -> list[Manifest]:
-    """What a hub cannot know by itself there: that others come from other machines, and which lab computes its baselines."""
+    """What a hub cannot know by itself there: that others come from other machines, what it is, and which lab computes its baselines."""
     return [
         value(labels.ENV_HUB_HOST, "0.0.0.0"),  # noqa: S104  a NetworkPolicy says who gets in
+        value(labels.ENV_HUB_VERSION, settings.image_hub),
         value(labels.ENV_HUB_LAB_VERSION, settings.image_lab),
     ]
 

@@ -15,7 +15,7 @@ from aar_operator.plan.letting_go import children, deleted, held, over
 from aar_operator.plan.line import OVER
 from aar_operator.plan.model import ExperimentSeen, Note, Plan
 from aar_operator.plan.running import running, suspended
-from aar_operator.plan.settling import settlement
+from aar_operator.plan.settling import settlement, unscored, without_score
 from aar_operator.plan.verdicts import Verdict, known_reason, write
 from aar_operator.plan.waits import AGAIN_SECONDS, MISSING_SECONDS, SELDOM_SECONDS
 from aar_operator.settings import Settings
@@ -146,8 +146,11 @@ def _unanswered(experiment: Experiment, campaign: ResearchCampaign, seen: Experi
     """Without a hub nothing can be admitted or scored; a campaign that will never have one is over."""
     if campaign.status.phase == "Failed":
         message = f"Campaign {campaign.metadata.name!r} failed, so nothing runs in it: see its conditions."
-        verdict = Verdict(ExperimentCondition.FAILED, True, Reason.CAMPAIGN_FINISHED, message)
-        return Plan(experiment_status=write(experiment, "Failed", now, verdict), delete=children(seen))
+        status = write(experiment, "Failed", now, *without_score(Reason.CAMPAIGN_FINISHED, message))
+        return Plan(experiment_status=status, delete=children(seen))
+    if seen.job is not None and seen.job.finished and not seen.unasked:
+        status = unscored(experiment, seen, "the hub does not answer.", now)
+        return Plan(experiment_status=status, requeue=SELDOM_SECONDS)
     mended = _mended(experiment, Reason.HUB_PENDING, "It waits for its campaign's hub.")
     return Plan(experiment_status=write(experiment, experiment.status.phase, now, *mended), requeue=SELDOM_SECONDS)
 

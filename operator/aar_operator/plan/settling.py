@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from aar_api.conditions import ExperimentCondition, Reason
-from aar_api.experiment import Cost, Experiment, Score, SeedOutcome
+from aar_api.experiment import Cost, Experiment, ExperimentStatus, Score, SeedOutcome
 from aar_api.wire import ExperimentView, IndexOutcome, Settlement
 
 from aar_operator.plan.model import ExperimentSeen, Plan
@@ -42,6 +42,13 @@ def _paid(indexes: tuple[IndexOutcome, ...], seen: ExperimentSeen) -> tuple[Inde
         one = known.get(index, IndexOutcome(index=index, succeeded=False))
         known[index] = one.model_copy(update={"seconds": one.seconds + ran})
     return tuple(known[index] for index in sorted(known))
+
+
+def unscored(experiment: Experiment, seen: ExperimentSeen, why: str, now: datetime) -> ExperimentStatus:
+    """What is said of an experiment whose Job has ended while its hub does not score it."""
+    message = f"Its Job has ended, and its campaign's hub has not scored it yet: {why} It is asked again."
+    waits = Verdict(ExperimentCondition.SCORED, False, Reason.WAITING_FOR_SCORER, message)
+    return write(with_job(experiment, seen, now), "Scoring", now, waits)
 
 
 def after_settlement(experiment: Experiment, seen: ExperimentSeen, view: ExperimentView, now: datetime) -> Plan:
@@ -81,10 +88,16 @@ def _ending(view: ExperimentView) -> tuple[Literal["Complete", "Failed", "Cancel
         done = Verdict(ExperimentCondition.COMPLETE, True, reason, message)
         return "Complete", (done, Verdict(ExperimentCondition.SCORED, scored, reason, message))
     if view.state == "cancelled":
-        message = view.message or "It was cancelled."
-        return "Cancelled", (Verdict(ExperimentCondition.FAILED, True, Reason.CANCELLED, message),)
-    reason = known_reason(view.reason, Reason.JOB_FAILED)
-    return "Failed", (Verdict(ExperimentCondition.FAILED, True, reason, view.message or "It failed."),)
+        return "Cancelled", without_score(Reason.CANCELLED, view.message or "It was cancelled.")
+    return "Failed", without_score(known_reason(view.reason, Reason.JOB_FAILED), view.message or "It failed.")
+
+
+def without_score(reason: Reason, message: str) -> tuple[Verdict, ...]:
+    """What is said of an experiment that is over and has no score, nor waits for one."""
+    return tuple(
+        Verdict(kind, holds, reason, message)
+        for kind, holds in ((ExperimentCondition.FAILED, True), (ExperimentCondition.SCORED, False))
+    )
 
 
 def _audited(view: ExperimentView) -> tuple[Verdict, ...]:

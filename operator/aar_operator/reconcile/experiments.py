@@ -14,7 +14,7 @@ from aar_operator.plan import line as line_up
 from aar_operator.plan.experiment import after_admission, idle, plan_experiment
 from aar_operator.plan.letting_go import without_settlement
 from aar_operator.plan.model import ExperimentSeen, Plan
-from aar_operator.plan.settling import after_settlement, refused_job
+from aar_operator.plan.settling import after_settlement, refused_job, unscored
 from aar_operator.reconcile.jobs import Jobs
 from aar_operator.reconcile.lines import Lines
 from aar_operator.reconcile.outcome import Outcome, carry_out, report
@@ -55,7 +55,7 @@ class ExperimentReconciler:
             plan = self._plan(experiment, seen, now)
         await carry_out(self._cluster, plan)
         if line is not None and (plan.ask is not None or plan.settle is not None):
-            plan = await self._second(experiment, seen, line, plan, now)
+            plan = await self._second(experiment, read, seen, line, plan, now)
             self._line(experiment).begin(ref.name, bool(plan.create))
             try:
                 await carry_out(self._cluster, plan)
@@ -80,20 +80,24 @@ class ExperimentReconciler:
         return plan
 
     async def _second(
-        self, experiment: Experiment, seen: ExperimentSeen, line: Line, plan: Plan, now: datetime
+        self, experiment: Experiment, read: Manifest, seen: ExperimentSeen, line: Line, plan: Plan, now: datetime
     ) -> Plan:
-        name = experiment.metadata.name
+        """The second step; a hub that does not score what has ended is told of before it is asked again."""
+        name, ref = experiment.metadata.name, Ref.of(read)
         if plan.ask is not None:
             answer = await line.hub.admit(name, plan.ask)
             return after_admission(experiment, seen, answer, now, self._settings)
         assert plan.settle is not None, "the caller looked"
         try:
             view = await line.hub.settle(name, plan.settle)
-        except HubError:
+        except HubError as error:
             given_up = without_settlement(experiment, seen, now)
-            if given_up is None:
-                raise
-            return given_up
+            if given_up is not None:
+                return given_up
+            if plan.settle.outcome == "finished":
+                status = unscored(experiment, seen, str(error), now)
+                await report(self._cluster, ref, read, status, plan)
+            raise
         return after_settlement(experiment, seen, view, now)
 
     async def _observe(
