@@ -379,6 +379,7 @@ class Summary(Model):
     spend: Spend = Spend()
     limit_usd: str = "0.00"
     best: SummaryBest | None = None
+    unconfirmed: str = Field(default="", description="Why no winner was confirmed, of a verification that is over.")
     floors: dict[str, tuple[float, float]] = Field(
         default_factory=dict, description="Task -> (W, C) on the feedback half."
     )

@@ -107,6 +107,7 @@ def summary(hub: Hub) -> Summary:
             spend=purse.spend(tx),
             limit_usd=spec.budget.limit_usd,
             best=top,
+            unconfirmed=views.unconfirmed(campaign),
             floors=_floors(tx, hub),
         )
 

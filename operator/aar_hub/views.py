@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from aar_api import money
 from aar_api.wire import ExperimentView, LeaderboardRow, ScoreView, SeedView
@@ -95,6 +97,24 @@ def leaderboard(tx: sa.Connection) -> list[LeaderboardRow]:
         )
         for rank, row in enumerate(tx.execute(query), start=1)
     ]
+
+
+def unconfirmed(campaign: Campaign) -> str:
+    """Why no winner was confirmed, one reason each; empty if one was, or while that may still come."""
+    verdicts = campaign.verdicts
+    if "confirmed" not in verdicts or verdicts["confirmed"]:
+        return ""
+    if not verdicts["selected"]:
+        return "none was verified"
+    if verdicts.get("unjudged"):
+        return str(verdicts["unjudged"])
+    return "; ".join(f"{name}: {_refuted(verdicts, name)}" for name in verdicts["selected"])
+
+
+def _refuted(verdicts: dict[str, Any], name: str) -> str:
+    tail = verdicts["p"].get(name)
+    unbeaten = "its run has no score" if tail is None else f"does not beat the plain method by enough (p = {tail:.3f})"
+    return str(verdicts.get("spoiled", {}).get(name, unbeaten))
 
 
 def _confirmed(verification: dict[str, object]) -> dict[str, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -264,6 +265,17 @@ def test_a_winner_has_to_need_the_weak_labels(
     rows = [(row["verdict"], row["note"]) for row in report["rows"] if row["purpose"] == "Replication"]
     assert (verdict, note) in rows
     assert report["summary"]["best"]["confirmed"] is (verdict == "confirmed")
+    assert world.summary().get("unconfirmed", "").partition(": ")[2] == note
+
+
+def test_why_no_winner_was_confirmed_is_said(world: World) -> None:
+    assert world.open(spec(evaluation={"replication": {"topK": 1, "seeds": 3}})).status_code == 204
+    lucky = world.researcher().explore(0.85, config={"name": "lucky"})
+    world.stage("verifying")
+    assert world.summary().get("unconfirmed", "") == ""
+    world.verify(lambda one: 0.55)
+    told = world.summary()["unconfirmed"]
+    assert re.fullmatch(rf"{lucky['name']}: does not beat the plain method by enough \(p = [01]\.\d{{3}}\)", told)
 
 
 @pytest.mark.parametrize(

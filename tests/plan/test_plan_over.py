@@ -85,8 +85,8 @@ def test_one_that_the_cluster_does_not_take_yet_is_tried_again_though_it_was_ref
 
 
 WINNERS: dict[str, tuple[dict[str, Any] | None, str]] = {
-    "none": (None, "no winner was confirmed."),
-    "a hope": ({"confirmed": False, "not_held_on": ("code",)}, "no winner was confirmed."),
+    "none": (None, "no winner was confirmed (e: its run has no score)."),
+    "a hope": ({"confirmed": False, "not_held_on": ("code",)}, "no winner was confirmed (e: its run has no score)."),
     "no other task": ({}, "a winner was confirmed."),
     "on every task": ({"held_on": ("code", "math")}, "a winner was confirmed, and on code, math."),
     "on some": (
@@ -105,7 +105,10 @@ def test_the_end_says_what_was_confirmed_and_where(case: str) -> None:
     found, said = WINNERS[case]
     best = {"experiment": "e", "method": "m", "pgr": 0.5, "stderr": 0.1, "confirmed": True}
     summary = Summary(
-        opened=True, stage="done", best=None if found is None else SummaryBest.model_validate(best | found)
+        opened=True,
+        stage="done",
+        best=None if found is None else SummaryBest.model_validate(best | found),
+        unconfirmed="e: its run has no score" if "no winner" in said else "",
     )
     one = campaign("x", status={"phase": "Verifying"})
     plan = complete(one, CampaignSeen(), summary, Plan(), one.status, NOW)

@@ -54,7 +54,10 @@ def complete(
     """The good end, with or without a winner; researchers that still run go."""
     reason = Reason(campaign.status.research_end_reason or Reason.RESEARCHERS_FINISHED)
     best = summary.best
-    verdict = f"a winner was confirmed{best.elsewhere}" if best and best.confirmed else "no winner was confirmed"
+    if best and best.confirmed:
+        verdict = f"a winner was confirmed{best.elsewhere}"
+    else:
+        verdict = "no winner was confirmed" + (f" ({summary.unconfirmed})" if summary.unconfirmed else "")
     message = f"Research ended ({reason}); {verdict}."
     over = Verdict(CampaignCondition.COMPLETE, True, reason, message)
     ready = Verdict(CampaignCondition.READY, False, Reason.FINISHED, "The campaign is over.")
