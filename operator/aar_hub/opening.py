@@ -65,6 +65,8 @@ def _taken(hub: Hub, opening: CampaignOpening) -> bool:
         if known is None or known.uid != opening.uid or _but_for_suspend(known.spec) != _but_for_suspend(opening.spec):
             return False
         records.change_campaign(tx, spec=opening.spec.dump())
+    if known.spec.suspend and not opening.spec.suspend:
+        hub.provider.answers()  # nobody has called it meanwhile
     hub.wake.set()
     return True
 

@@ -102,7 +102,7 @@ def summary(hub: Hub) -> Summary:
             exploration_limit_reached=explored >= spec.experiments.max_count,
             target_reached=reached,
             purse_empty=_purse_empty(tx, hub, campaign),
-            provider_fault=hub.provider.fault,
+            provider_fault=hub.provider.fault if campaign.stage == "researching" and not spec.suspend else "",
             researchers_finished=tuple(forum.finished(tx)),
             spend=purse.spend(tx),
             limit_usd=spec.budget.limit_usd,

@@ -18,7 +18,7 @@ from aar_api.base import Scalar
 from aar_api.experiment import Control, Method, SubmittedBy
 
 from aar_hub import baselines, catalogue, purse, records, scorer, snapshots
-from aar_hub.domain import ledger, selection, snapshot
+from aar_hub.domain import selection, snapshot
 from aar_hub.hub import Hub
 from aar_hub.records import UNSETTLED, VERIFYING, Campaign, Exp, TaskRow
 from aar_hub.requests import HUB, request, spec_of
@@ -143,7 +143,7 @@ def _again(tx: sa.Connection, hub: Hub, campaign: Campaign, run: Run, again: boo
         method,
         SubmittedBy(researcher=HUB, key=name),
         purpose=purpose,
-        seeds=ledger.CONTROL_SEEDS if control is not None else campaign.spec.evaluation.replication.seeds,
+        seeds=campaign.spec.evaluation.replication.seeds,
         control=control,
         replicates=None if exp is None else exp.name,
     )

@@ -10,6 +10,7 @@ from aar_api.wire import ExperimentView, LeaderboardRow, ScoreView, SeedView
 
 from aar_hub import records
 from aar_hub.domain import ladder
+from aar_hub.domain.selection import LEVEL
 from aar_hub.records import Campaign, Exp
 from aar_hub.store import tables
 
@@ -107,13 +108,17 @@ def unconfirmed(campaign: Campaign) -> str:
     if not verdicts["selected"]:
         return "none was verified"
     if verdicts.get("unjudged"):
-        return str(verdicts["unjudged"])
+        return f"{', '.join(verdicts['selected'])}: {verdicts['unjudged']}"
     return "; ".join(f"{name}: {_refuted(verdicts, name)}" for name in verdicts["selected"])
 
 
 def _refuted(verdicts: dict[str, Any], name: str) -> str:
     tail = verdicts["p"].get(name)
-    unbeaten = "its run has no score" if tail is None else f"does not beat the plain method by enough (p = {tail:.3f})"
+    unbeaten = (
+        "its run has no score"
+        if tail is None
+        else f"does not beat the plain method by enough (p = {tail:.3f}, level {LEVEL} over all by Holm)"
+    )
     return str(verdicts.get("spoiled", {}).get(name, unbeaten))
 
 

@@ -8,6 +8,7 @@ whose campaign was forced away. Exit 0: none is left. Exit 1: the sentence on st
 from __future__ import annotations
 
 import argparse
+import signal
 import ssl
 import sys
 import time
@@ -35,6 +36,8 @@ class CampaignsAlive(AarError):
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse arguments and run; the exit code."""
+    # As process 1 of a pod it would not hear it, and be killed after the whole grace period.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser = argparse.ArgumentParser(prog="aar_operator.uninstall", description=__doc__)
     parser.add_argument("--campaigns", choices=("Refuse", "Delete"), required=True)
     parser.add_argument("--wait-seconds", type=float, default=240)

@@ -7,6 +7,7 @@ EXIT_NOT_ISOLATED something answered that must not. The last word goes to the te
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -64,6 +65,8 @@ def probe(must_open: str, must_close: list[str], servers: list[str]) -> tuple[in
 
 def main(arguments: list[str]) -> int:
     """Probe and tell; the exit code."""
+    # As process 1 of a pod it would not hear it, and be killed after the whole grace period.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser = argparse.ArgumentParser(prog="aar_agent.probe", description=__doc__)
     parser.add_argument("--open", required=True, help="host:port that must answer")
     parser.add_argument("--closed", nargs="*", default=[], help="host:port that must not answer")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import signal
 import sys
 import tarfile
 from pathlib import Path
@@ -80,6 +81,8 @@ def _write_snapshot(raw: bytes, wanted: str, folder: Path) -> None:
 
 def main() -> int:
     """Exit 0 when everything is there, 1 otherwise with a sentence on stderr."""
+    # As process 1 of a pod it would not hear it, and be killed after the whole grace period.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         settings = lab_settings.load()
         hub = Hub(settings)

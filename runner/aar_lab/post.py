@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from aar_api import files, labels
@@ -44,6 +45,8 @@ def _report(settings: Settings) -> LabReport:
 
 def main() -> int:
     """Exit 0 when an output was posted, EXIT_METHOD_FAILED when a failure was, 1 when neither could be."""
+    # As process 1 of a pod it would not hear it, and be killed after the whole grace period.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         settings = lab_settings.load()
         hub = Hub(settings)

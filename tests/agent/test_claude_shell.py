@@ -39,6 +39,26 @@ def alive(word):
     return found
 
 
+def test_a_command_that_wants_too_much_memory_fails_alone(shell, tmp_path, monkeypatch):
+    """In a pod the kernel would end the harness with it."""
+    limit = tmp_path / "memory.max"
+    limit.write_text(f"{512 << 20}\n")
+    monkeypatch.setattr(shell_module, "LIMIT", limit)
+    ran = shell.run("x=1; python3 -c 'bytearray(300 << 20)'; echo ended $? $x", 20)
+    assert "MemoryError" in ran.text
+    assert ran.text.endswith("ended 1 1\n")
+    assert shell.run("python3 -c 'bytearray(100 << 20)' && echo fits", 20).text == "fits\n"
+
+
+@pytest.mark.parametrize("said", ["max\n", None])
+def test_without_a_limit_of_memory_there_is_none(shell, tmp_path, monkeypatch, said):
+    limit = tmp_path / "memory.max"
+    if said is not None:
+        limit.write_text(said)
+    monkeypatch.setattr(shell_module, "LIMIT", limit)
+    assert shell.run("ulimit -d", 20).text == "unlimited\n"
+
+
 PLAIN = {
     "output": ("echo hello", "hello\n", 0),
     "both streams": ("echo out; echo err >&2", "out\nerr\n", 0),

@@ -1,6 +1,6 @@
 """A provider that speaks the Messages API and does what the prompt says: the first message's text is a plan in JSON.
 
-Plan: usage (figures to report), words (pieces of text), status (an error instead), cut ("head", "start", "text", "name", "data", "line": where the line breaks; of an answer that is no stream, after so many bytes),
+Plan: usage (figures to report), words (pieces of text), status (an error instead; said: its words), cut ("head", "start", "text", "name", "data", "line": where the line breaks; of an answer that is no stream, after so many bytes),
 error (an error event after the text), hold (wait before the last event until `release` is set), raw (a body that is no message),
 echo (the caller's key is told in headers and text, cut after so many characters: into two "events" or into two "pieces" of the line).
 """
@@ -81,7 +81,8 @@ class Provider:
         asked, plan = await self._note(request)
         if "status" in plan:
             # Careless, as an error page of a company's gateway may be: it repeats the caller's key.
-            error = {"type": "some_error", "message": f"refused {request.headers['authorization']}"}
+            said = plan.get("said", f"refused {request.headers['authorization']}")
+            error = {"type": "some_error", "message": said}
             headers = {
                 "retry-after": plan.get("wait", "7"),
                 "request-id": "req_1",

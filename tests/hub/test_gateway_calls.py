@@ -460,13 +460,19 @@ def test_a_call_that_is_not_answered_may_have_been_worked_on(
         hub = Hub(tmp_path, f"http://127.0.0.1:{server.server_address[1]}")
         try:
             hub.open(spec())
-            request = ask(stream=stream)
-            answer = hub.post(request)
+            request, asked = ask(stream=stream), 0
+            slow = True
+            while (
+                slow
+            ):  # on a machine that lets a hub wait for a second, "at once" looks as if the call had been worked on
+                before, began, asked = deaf.took, time.monotonic(), asked + 1  # type: ignore[attr-defined]
+                answer = hub.post(request)
+                slow = took > 1 and time.monotonic() - began > STALE_SECONDS and asked < 10
             assert (answer.status_code, answer.json()["error"]["type"]) == (502, "api_error")
             assert "took the call and did not answer" in answer.text
-            [call] = hub.settled(1)
+            call = hub.settled(asked)[-1]
             assert (call["outcome"], micros(call["costUsd"])) == ("fault", cost(request) if cost else 0)
-            assert deaf.took == took  # type: ignore[attr-defined]
+            assert deaf.took - before == took  # type: ignore[attr-defined]
         finally:
             server.shutdown()
             hub.stop(signal.SIGKILL)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from aar_api.wire import CampaignOpening
-from aar_hub import auth, opening, progress
+from aar_hub import auth, opening, progress, records
 from aar_hub import hub as hubs
 from aar_hub.gateway.service import Gateway
 from aar_hub.gateway.standing import TOLD_SECONDS, Standing
@@ -30,19 +30,24 @@ class World:
             data_dir=folder / "data", operator_token="o", provider_url=url, provider_key_file=self.key_file
         )
         self.hub = replace(hubs.start(settings), provider=Standing(lambda: self.time))
-        told = {"name": "camp", "namespace": "default", "uid": "u", "spec": spec()}
+        self.open()
+        with self.hub.db.write() as tx:
+            records.change_campaign(tx, stage="researching")
+
+    def open(self, **more: Any) -> None:
+        told = {"name": "camp", "namespace": "default", "uid": "u", "spec": spec() | more}
         opening.open_campaign(self.hub, CampaignOpening.model_validate(told))
 
-    def post(self, plan: dict[str, Any]) -> int:
+    def post(self, plan: dict[str, Any], **more: Any) -> int:
         """The status of the answer to one call."""
-        return asyncio.run(self._post(plan))
+        return asyncio.run(self._post(ask(plan) | more))
 
-    async def _post(self, plan: dict[str, Any]) -> int:
+    async def _post(self, body: dict[str, Any]) -> int:
         gateway = Gateway(self.hub)
         token = auth.issue(self.hub, "u", "researcher", "r0")
         headers = {"authorization": f"Bearer {token}", "anthropic-version": "2026-10-21"}
         async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://hub") as client:
-            answer = await client.post("/v1/messages", content=compact(ask(plan)), headers=headers)
+            answer = await client.post("/v1/messages", content=compact(body), headers=headers)
         await gateway.close()
         return answer.status_code
 
@@ -63,11 +68,20 @@ def unplug(world: World) -> None:
 
 
 FAULTS: dict[str, tuple[dict[str, Any], Callable[[World], None], int, str]] = {
-    "a key that is refused": ({"status": 401}, lambda world: None, 502, "refuses the hub's key"),
-    "a bill that is not paid": ({"status": 402}, lambda world: None, 502, "answered the hub with 402"),
-    "a provider that fails": ({"status": 503}, lambda world: None, 502, "answered the hub with 503"),
+    "a key that is refused": ({"status": 401}, lambda world: None, 502, "refuses the key (401)"),
+    "a key or a call that is refused": ({"status": 403}, lambda world: None, 502, "refuses the key or the calls (403)"),
+    "a bill that is not paid": ({"status": 402}, lambda world: None, 502, "the account's credit"),
+    "a bill, told as a bad call": (
+        {"status": 400, "said": "Your credit balance is too low to go on."}, lambda world: None, 502, "the account's credit"),
+    "a limit, told as a bad call": (
+        {"status": 400, "said": "You have reached your specified API usage limits."}, lambda world: None, 502, "its limit"),
+    "no such model": ({"status": 404}, lambda world: None, 404, "researchers.model"),
+    "a crowd": ({"status": 429}, lambda world: None, 429, "takes no more calls for now (429)"),
+    "overloaded": ({"status": 529}, lambda world: None, 529, "takes no more calls for now (529)"),
+    "a provider that fails": ({"status": 503}, lambda world: None, 502, "fails (503)"),
+    "answers that break off": ({"cut": 10}, lambda world: None, 502, "break off"),
     "no key": ({}, unplug, 503, "cannot be read from"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", FAULTS)
@@ -86,20 +100,40 @@ def test_an_outage_is_told_after_a_minute_and_until_a_call_succeeds(world: World
     assert (world.post({}), world.told) == (200, "")
 
 
-AFTER = {"the caller's mistake": (400, False), "no such model": (404, False), "a crowd": (429, True), "too much": (529, True)}  # fmt: skip
+def test_streams_that_break_off_are_an_outage_though_they_begin_well(world: World) -> None:
+    assert world.post({"error": "overloaded_error"}, stream=True) == 200
+    world.time += TOLD_SECONDS
+    assert "break off" in world.told
+    assert (world.post({}, stream=True), world.told) == (200, "")
 
 
-@pytest.mark.parametrize(("status", "goes_on"), AFTER.values(), ids=AFTER)
-def test_whether_an_outage_goes_on_with_an_answer_that_is_the_callers_to_read(
-    world: World, status: int, goes_on: bool
-) -> None:
+CALLERS = {"a bad call": {"status": 400}, "one that repeats a bill's words": {"status": 400, "said": "x: Your credit balance is too low"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CALLERS)
+def test_a_callers_mistake_says_nothing_of_the_provider(world: World, case: str) -> None:
+    assert world.post(CALLERS[case]) == 400
+    world.time += TOLD_SECONDS
+    assert world.told == ""
+    assert world.post({"status": 500}) == 502
+    assert world.post(CALLERS[case]) == 400
+    world.time += TOLD_SECONDS
+    assert world.told != ""
+
+
+def test_what_is_told_stays_while_the_fault_is_of_one_kind(world: World) -> None:
+    assert (world.post({"status": 500}), world.post({"status": 503})) == (502, 502)
+    world.time += TOLD_SECONDS
+    assert "fails (500)" in world.told
+    assert world.post({"status": 401}) == 502
+    assert "refuses the key" in world.told
+
+
+def test_nothing_is_told_when_nobody_may_call(world: World) -> None:
     assert world.post({"status": 500}) == 502
     world.time += TOLD_SECONDS
-    assert world.post({"status": status}) == status
-    assert bool(world.told) == goes_on
-
-
-def test_a_crowd_alone_is_no_outage(world: World) -> None:
-    assert world.post({"status": 529}) == 529
-    world.time += 10 * TOLD_SECONDS
+    assert world.told
+    world.open(suspend=True)
     assert world.told == ""
+    world.open()
+    assert world.told == "", "nobody called it since"

@@ -160,11 +160,11 @@ def test_worst_case(n: int, deadline: int, resources: Resources, attempts: int, 
     ("evaluation", "runs", "sets", "start"),
     [
         # k = 2, v = 3, experiments.seeds = 2, baselineSeeds = 3
-        pytest.param({}, (2 + 1) * 3 + 2 * 2 * 2, 5, 5, id="replication and controls"),
+        pytest.param({}, (2 + 1) * 3 + 2 * 2 * 3, 5, 5, id="replication and controls"),
         pytest.param({"controls": False}, 9, 5, 5, id="no controls"),
         pytest.param({"replication": {"topK": 0, "seeds": 3}}, 0, 2, 3, id="no verification"),
-        pytest.param({"transferTasks": [REVIEWS, REVIEWS]}, 17 + 2 * (9 + 1 + 5 + 3), 5, 5, id="two transfer tasks"),
-        pytest.param({"baselineSeeds": 20}, 17, 5, 20, id="dear ceiling"),
+        pytest.param({"transferTasks": [REVIEWS, REVIEWS]}, 21 + 2 * (9 + 1 + 5 + 3), 5, 5, id="two transfer tasks"),
+        pytest.param({"baselineSeeds": 20}, 21, 5, 20, id="dear ceiling"),
     ],
 )
 def test_verification_is_counted_whole(evaluation: dict[str, Any], runs: int, sets: int, start: int) -> None:

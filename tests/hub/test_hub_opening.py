@@ -42,8 +42,8 @@ def math(**params: Any) -> dict[str, Any]:
         pytest.param(
             # 17 runs of verification and 5 of the dearest baseline; 60 s x 0.05 / 3600 = 834 micro-dollars, rounded up, and each may run twice.
             spec(budget={"limitUSD": "0.03"}), "BudgetExceeded",
-            "budget.limitUSD is 0.03, but verification needs up to 0.028356, what else is spent or running 0.00 and the dearest baseline "
-            "0.00834 USD: raise the limit to 0.036696, or lower experiments.activeDeadlineSeconds, replication.topK or its seeds.",
+            "budget.limitUSD is 0.03, but verification needs up to 0.035028, what else is spent or running 0.00 and the dearest baseline "
+            "0.00834 USD: raise the limit to 0.043368, or lower experiments.activeDeadlineSeconds, replication.topK or its seeds.",
             id="budget",
         ),
         pytest.param(spec(budget={"limitUSD": "0"}), "InvalidRequest", "must be greater than 0: write for example", id="nothing"),
@@ -126,10 +126,10 @@ def test_changes_that_are_taken(world: World) -> None:
     assert world.summary()["spend"]["reservedUSD"] == held, "the same spec again changes nothing"
     assert world.open(spec(budget={"limitUSD": "20.00"})).status_code == 204
     assert world.summary()["limitUSD"] == "20.00"
-    # One more winner: three seeds again and two controls of two, each of them twice 834 micro-dollars.
+    # One more winner: three seeds again and two controls of three, each of them twice 834 micro-dollars.
     assert world.open(spec(evaluation={"replication": {"topK": 3, "seeds": 3}})).status_code == 204
     more = float(world.summary()["spend"]["reservedUSD"]) - float(held)
-    assert more == pytest.approx((3 + 2 * 2) * 2 * 834e-6)
+    assert more == pytest.approx((3 + 2 * 3) * 2 * 834e-6)
     assert world.open(spec()).status_code == 204
     assert world.summary()["spend"]["reservedUSD"] == held
 

@@ -68,6 +68,32 @@ def test_one_that_sees_another_lead_stops_at_once(plane: Plane, api: Api, space:
     assert asyncio.run(lost()).startswith("b holds the Lease")
 
 
+def test_a_renewal_is_one_request_whatever_became_of_the_lease(plane: Plane, api: Api, space: str, quick: None) -> None:
+    async def renewed() -> list[list[str]]:
+        seen: list[str] = []
+        client = await Client.connect(lambda verb, code, seconds: seen.append(f"{verb} {code}"), str(plane.kubeconfig))
+        lease = Lease(client, f"{space}-op", "a")
+        told = []
+        try:
+            await lease.acquire()
+            for change in (None, {"metadata": {"labels": {"x": "y"}}}, "delete"):
+                if change == "delete":
+                    await asyncio.to_thread(api.delete, "Lease", f"{space}-op", "aar-operator")
+                elif change is not None:
+                    await asyncio.to_thread(api.patch, "Lease", f"{space}-op", "aar-operator", change)
+                seen.clear()
+                assert await lease._attempt()
+                told.append(list(seen))
+            return told
+        finally:
+            await client.close()
+
+    plain, changed, gone = asyncio.run(renewed())
+    assert len(plain) == 1, plain
+    assert [one.split()[1] for one in changed] == ["409", "200", "200"], changed
+    assert [one.split()[1] for one in gone][1:] == ["404", "201"], gone
+
+
 HALF = """import sys; print('["ADDED", {"kind": "Pod"}]\\n["ADDED", {"kind": ', end="", flush=True)"""
 
 

@@ -134,7 +134,7 @@ capabilities:
   (list "AAR_SCRATCH" $v.sandbox.scratch)
   (list "AAR_SANDBOX_QUOTA" $v.sandbox.quota)
   (list "AAR_SANDBOX_LIMITS" $v.sandbox.limits)
-  (list "AAR_JOB_TTL_SECONDS" (toString $v.operator.jobTTLSeconds))
+  (list "AAR_JOB_TTL_SECONDS" (toString (int64 $v.operator.jobTTLSeconds)))
   (list "AAR_ISOLATION" $v.isolation.mode)
   (list "AAR_PROBE_TARGETS" $v.isolation.probeTargets)
   (list "AAR_NAMESPACE_LIMITS" $v.namespaceLimits)

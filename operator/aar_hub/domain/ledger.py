@@ -11,8 +11,6 @@ from aar_api.campaign import CampaignSpec, Resources
 
 Verdict = Literal["yes", "wait", "no"]
 
-CONTROL_SEEDS = 2
-"""A control is there to fail visibly; two seeds show that and cost little."""
 ATTEMPTS = 2
 """Times that an index may run: the Jobs of experiments have a back-off limit of 1, and both runs are paid for."""
 CONTROLS = ("PermutedWeakLabels", "NoWeakLabels")
@@ -108,7 +106,7 @@ def verification_runs(spec: CampaignSpec) -> int:
     if k == 0:
         return 0
     replication = (k + 1) * v
-    controls = k * len(CONTROLS) * CONTROL_SEEDS if evaluation.controls else 0
+    controls = k * len(CONTROLS) * v if evaluation.controls else 0
     baselines = 1 + weak_sets(spec) + evaluation.baseline_seeds
     return replication + controls + len(evaluation.transfer_tasks) * (replication + baselines)
 

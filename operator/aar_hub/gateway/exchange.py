@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor
@@ -15,6 +16,7 @@ from aar_hub.gateway.errors import GatewayError, Unheard, UpstreamFault
 from aar_hub.gateway.kept import Kept
 from aar_hub.gateway.meter import Closing, Meter, Opening
 from aar_hub.gateway.prices import Tokens
+from aar_hub.gateway.standing import BILL, UNPAID
 from aar_hub.gateway.tap import Tap
 from aar_hub.gateway.upstream import RELAYED, Upstream, passed_back
 from aar_hub.gateway.veil import Veil
@@ -29,7 +31,10 @@ FIRST_AGAIN_SECONDS = 0.2
 LONGEST_AGAIN_SECONDS = 30.0
 """Between two tries to pay a call: a database that is locked or full is so for moments or for hours."""
 OK = 200
-KEY_REFUSED = (401, 403)
+KEY_REFUSED = 401
+BAD_CALL = 400
+CALLERS = (BAD_CALL, 413, 422)
+"""Refusals that say nothing of the provider, but of one call."""
 FAULTS = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -73,9 +78,11 @@ class Exchange:
             status = answer.status
             async with answer:
                 outcome, runs = await self._listen(answer)
+            self._stands(outcome)
         except GatewayError as error:
             if isinstance(error, Unheard) and not self._opening.asked.stream:
                 runs = self._most()
+            self._parts.hub.provider.fails("down", str(error))
             self._tell(error)
         except Exception:  # an own fault must not leave the caller waiting, nor the money held
             LOG.exception("a call of %s failed", self._opening.caller.subject)
@@ -99,15 +106,25 @@ class Exchange:
         secrets = self._parts.hub.key.secrets()
         came, fault = await _whole(answer)
         body = secrets.hide(came) if fault is None else secrets.hide_start(came)
-        if fault is None and answer.status in (OK, *RELAYED):
+        unpaid = answer.status == BAD_CALL and _unpaid(came)
+        if unpaid or answer.status not in (OK, *CALLERS):
+            self._parts.hub.provider.refuses(BILL if unpaid else answer.status)
+        if fault is None and answer.status in (OK, *RELAYED) and not unpaid:
             self._start(Head(answer.status, passed_back(answer, secrets), len(body)), body)
         else:
             self._chunks.append(body)  # for the record alone
-            self._tell(fault or _refused(answer.status))
+            self._tell(fault or _refused(BILL if unpaid else answer.status))
         if answer.status != OK:
             return "refused", []
         billed = self._opening.kind == "messages"
         return "answered" if fault is None else "broken", tap.of_message(came, self._opening.asked) if billed else []
+
+    def _stands(self, outcome: str) -> None:
+        """Note what an answer says of the provider: counting is no success, since it is free and goes on without credit."""
+        if outcome == "answered" and self._opening.kind == "messages":
+            self._parts.hub.provider.answers()
+        elif outcome == "broken":
+            self._parts.hub.provider.fails("down", "The provider's answers break off.")
 
     def _most(self) -> list[Tokens]:
         """What a call is paid for that may have been worked on, unseen."""
@@ -228,8 +245,16 @@ async def _whole(answer: aiohttp.ClientResponse) -> tuple[bytes, UpstreamFault |
     return b"".join(pieces), None
 
 
+def _unpaid(body: bytes) -> bool:
+    """Whether a refusal is about the account: how its sentence begins, since the rest may repeat what the caller wrote."""
+    try:
+        return str(json.loads(body)["error"]["message"]).startswith(UNPAID)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
 def _refused(status: int) -> UpstreamFault:
-    if status in KEY_REFUSED:
+    if status == KEY_REFUSED:
         return UpstreamFault(
             f"The provider answered the hub with {status}: it refuses the hub's key, for which the campaign's owner or an administrator "
             "has to put another one in its place; it is read again with every call."

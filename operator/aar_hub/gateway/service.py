@@ -26,12 +26,11 @@ from aar_hub.gateway.errors import (
     NotAllowed,
     NoToken,
     TooBig,
-    UpstreamFault,
 )
 from aar_hub.gateway.exchange import Exchange, Head, Parts
 from aar_hub.gateway.kept import Kept
 from aar_hub.gateway.meter import Meter, Opening
-from aar_hub.gateway.upstream import BUSY, Upstream
+from aar_hub.gateway.upstream import Upstream
 from aar_hub.hub import Hub
 
 MESSAGES = "/v1/messages"
@@ -67,12 +66,10 @@ class Gateway:
         try:
             exchange = await self._begin(scope, receive)
             head = await exchange.head
-            if head.status not in BUSY:
-                self._hub.provider.answers()
             await _relay(send, head, exchange.chunks())
         except GatewayError as error:
-            if isinstance(error, UpstreamFault | NoKey):
-                self._hub.provider.fails(str(error))
+            if isinstance(error, NoKey):
+                self._hub.provider.fails("key", str(error))
             self._hub.llm_refusals[error.status] += 1
             body = error.body()
             headers = {"content-type": "application/json", **error.headers}

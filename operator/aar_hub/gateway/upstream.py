@@ -24,9 +24,7 @@ HEADERS_BACK = ("content-type", "request-id", "retry-after", "retry-after-ms", "
 WAITS = {"retry-after": 60, "retry-after-ms": 60_000}
 """The longest wait that is passed back: clients sleep through it, and a researcher that sleeps for hours is lost, whatever comes back before."""
 PREFIX_BACK = "anthropic-ratelimit-"
-BUSY = frozenset({429, 529})
-"""Too many calls, of ours or of others: neither a success nor a fault."""
-RELAYED = frozenset({400, 404, 413, 422}) | BUSY
+RELAYED = frozenset({400, 404, 413, 422, 429, 529})
 """Refusals that are the caller's to read. Others (a bad key, an unpaid bill, a crash) are between the hub and the provider."""
 
 STALE = (aiohttp.ClientOSError, aiohttp.ClientConnectionResetError, aiohttp.ServerDisconnectedError)

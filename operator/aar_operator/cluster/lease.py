@@ -7,6 +7,7 @@ work when it could not renew for RENEW_SECONDS, before another may begin.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import dataclass
@@ -105,6 +106,10 @@ class Lease:
 
     async def _write(self) -> Manifest | None:
         path = LEASES.path(self._namespace, NAME)
+        if self._held is not None:
+            # As it was written last, as client-go does: a slow API server has to answer once, not twice. Whatever happened to it since is read.
+            with contextlib.suppress(Conflict, Missing):
+                return await self._client.replace(path, self._body(self._held))
         try:
             there = await self._client.get(path)
         except Missing:

@@ -45,6 +45,7 @@ class Operator:
         self._watching = Watching(self._saw)
         self._pages = Pages(metrics, self._healthy, self._ready)
         self._listed = 0.0
+        self._lists = asyncio.Lock()
         self._timed: set[Ref] = set()
         self.cluster.listen(self._changed)
         metrics.phases(self._campaigns, self._experiments)
@@ -118,13 +119,19 @@ class Operator:
 
     async def _list_again(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.relist_seconds * random.uniform(0.9, 1.1))
+            pause = self._settings.relist_seconds * random.uniform(0.9, 1.1)
+            await asyncio.sleep(max(0.0, self._listed + pause - time.monotonic()))
+            if (
+                time.monotonic() < self._listed + pause
+            ):  # listed meanwhile, after the lead was lost: where lists are slow, two are slower
+                continue
             while not await self._list():
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _list(self) -> bool:
         try:
-            await self.cluster.relist()
+            async with self._lists:
+                await self.cluster.relist()
         except ClusterError as error:
             log.warning("The cluster could not be listed: %s", error)
             return False

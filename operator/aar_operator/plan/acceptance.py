@@ -33,6 +33,8 @@ def accepted(campaign: ResearchCampaign, seen: CampaignSeen, status: CampaignSta
     reason, message = Reason.VALID, "The hub took it on."
     if (kept := _not_taken(seen)) is not None:
         reason, message = kept[0], f"It goes on as it was accepted, without the last change. {kept[1]}"
+    elif seen.no_queue:
+        reason, message = Reason.UNKNOWN_QUEUE, f"It was accepted, but: {seen.no_queue}"
     verdict = Verdict(CampaignCondition.ACCEPTED, True, reason, message)
     status = write_campaign(campaign, status, status.phase, now, verdict)
     in_force = InForce(limit_usd=campaign.spec.budget.limit_usd, max_gpus=campaign.spec.experiments.max_gpus)

@@ -70,8 +70,7 @@ def after_admission(
     if answer.verdict == "refused":
         reason = known_reason(answer.reason, Reason.INVALID_SPEC)
         refused = Verdict(ExperimentCondition.ACCEPTED, False, reason, answer.message)
-        failed = Verdict(ExperimentCondition.FAILED, True, reason, answer.message)
-        status = write(experiment, "Failed", now, refused, failed)
+        status = write(experiment, "Failed", now, refused, *without_score(reason, answer.message))
         return Plan(experiment_status=status, notes=(Note("Warning", str(reason), answer.message),))
     assert seen.campaign is not None, "the first step asks only then"
     assert seen.sandbox_url is not None, "the first step asks only then"
@@ -131,8 +130,7 @@ def _too_large(experiment: Experiment, campaign: ResearchCampaign, now: datetime
     refused = Verdict(ExperimentCondition.ACCEPTED, False, Reason.INVALID_SPEC, message)
     if experiment.spec.submitted_by is not None or labels.FINALIZER in experiment.metadata.finalizers:
         return _waiting(experiment, refused, now, SELDOM_SECONDS)
-    failed = Verdict(ExperimentCondition.FAILED, True, Reason.INVALID_SPEC, message)
-    status = write(experiment, "Failed", now, refused, failed)
+    status = write(experiment, "Failed", now, refused, *without_score(Reason.INVALID_SPEC, message))
     return Plan(experiment_status=status, notes=(Note("Warning", str(Reason.INVALID_SPEC), message),))
 
 
@@ -149,7 +147,7 @@ def _unanswered(experiment: Experiment, campaign: ResearchCampaign, seen: Experi
         status = write(experiment, "Failed", now, *without_score(Reason.CAMPAIGN_FINISHED, message))
         return Plan(experiment_status=status, delete=children(seen))
     if seen.job is not None and seen.job.finished and not seen.unasked:
-        status = unscored(experiment, seen, "the hub does not answer.", now)
+        status = unscored(experiment, seen, "Its campaign's hub does not answer yet.", now)
         return Plan(experiment_status=status, requeue=SELDOM_SECONDS)
     mended = _mended(experiment, Reason.HUB_PENDING, "It waits for its campaign's hub.")
     return Plan(experiment_status=write(experiment, experiment.status.phase, now, *mended), requeue=SELDOM_SECONDS)

@@ -107,7 +107,8 @@ def _spent(campaign: ResearchCampaign, month: str) -> int:
 def _asks(campaign: ResearchCampaign) -> bool:
     """Whether it may come to take more than it has: one that leaves, or whose queue is not there, does not."""
     unknown_queue = any(
-        c.type == CampaignCondition.ACCEPTED and c.reason == Reason.UNKNOWN_QUEUE for c in campaign.status.conditions
+        c.type == CampaignCondition.ACCEPTED and c.status == "False" and c.reason == Reason.UNKNOWN_QUEUE
+        for c in campaign.status.conditions
     )
     return campaign.metadata.deletion_timestamp is None and not unknown_queue
 

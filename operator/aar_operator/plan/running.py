@@ -25,6 +25,9 @@ def running(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan
     ]
     if any(c.type == ExperimentCondition.SUSPENDED for c in experiment.status.conditions):
         verdicts.append(Verdict(ExperimentCondition.SUSPENDED, False, Reason.RESUMED, "It runs on."))
+    if any(c.type == ExperimentCondition.SCORED for c in experiment.status.conditions):
+        told = "It is scored once its Job has ended."
+        verdicts.append(Verdict(ExperimentCondition.SCORED, False, Reason.WAITING_FOR_SCORER, told))
     if seen.job.queued:
         verdicts.append(_queue_verdict(seen.job))
     waits = seen.job.queued and seen.job.suspended

@@ -46,7 +46,7 @@ def _paid(indexes: tuple[IndexOutcome, ...], seen: ExperimentSeen) -> tuple[Inde
 
 def unscored(experiment: Experiment, seen: ExperimentSeen, why: str, now: datetime) -> ExperimentStatus:
     """What is said of an experiment whose Job has ended while its hub does not score it."""
-    message = f"Its Job has ended, and its campaign's hub has not scored it yet: {why} It is asked again."
+    message = f"Its Job has ended and waits for its score. {why} It is asked again."
     waits = Verdict(ExperimentCondition.SCORED, False, Reason.WAITING_FOR_SCORER, message)
     return write(with_job(experiment, seen, now), "Scoring", now, waits)
 

@@ -53,7 +53,8 @@ def _suspended(
     campaign: ResearchCampaign, seen: CampaignSeen, plan: Plan, status: CampaignStatus, now: datetime
 ) -> Plan:
     verdict = Verdict(CampaignCondition.SUSPENDED, True, Reason.USER_REQUESTED, "spec.suspend is true.")
-    status = write_campaign(campaign, status, "Suspended", now, verdict)
+    ready = Verdict(CampaignCondition.READY, False, Reason.USER_REQUESTED, "It is suspended.")
+    status = write_campaign(campaign, status, "Suspended", now, verdict, ready)
     stopped = researchers.stopped(campaign, seen)
     return replace(plan, merge=(*plan.merge, *stopped), campaign_status=status)
 
@@ -113,7 +114,7 @@ def _at_work(summary: Summary) -> Verdict:
 
 
 def _provider_note(campaign: ResearchCampaign, summary: Summary) -> tuple[Note, ...]:
-    """Once an outage."""
+    """Once each time that it begins to be told."""
     told = any(c.reason == Reason.PROVIDER_FAILING for c in campaign.status.conditions)
     if not summary.provider_fault or told:
         return ()

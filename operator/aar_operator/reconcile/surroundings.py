@@ -113,9 +113,12 @@ class Surroundings:
         if not configured:
             return "", (
                 f"queueName is {wanted!r}, and this operator queues nothing with Kueue: have the Helm value kueue.clusterQueue set, "
-                "or apply the campaign without queueName."
+                "or delete the campaign and apply it without queueName."
             )
         found = await self._cluster.get(Ref("LocalQueue", campaign.metadata.namespace, wanted))
         if found is None:
-            return "", f"There is no LocalQueue {wanted!r} in this namespace: have it made, or leave out queueName."
+            return (
+                "",
+                f"There is no LocalQueue {wanted!r} in this namespace: have it made, or delete the campaign and apply it without queueName.",
+            )
         return str(found["spec"]["clusterQueue"]), ""

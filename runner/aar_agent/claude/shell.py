@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import secrets
 import select
 import shlex
@@ -16,7 +17,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,8 @@ POLL_SECONDS = 0.2
 STOP_GRACE_SECONDS = 5.0
 """What a running command gets when the sandbox is asked to end; the local shim kills after 8 s, Kubernetes after 30 s."""
 MARK = "AAR_SHELL"
+LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""Memory of the sandbox, if the kernel says it there: what goes above it ends every process of the pod, the harness too."""
 _PR_SET_DUMPABLE = 4
 SWEEPS = 5
 """Looks for processes to kill: a fork may fall between two."""
@@ -136,6 +139,7 @@ class Shell:
                 cwd=self._folder,
                 env=self._environment,
                 start_new_session=True,
+                preexec_fn=_bounded(LIMIT),
             )
         return self._child
 
@@ -177,6 +181,15 @@ def hide() -> None:
     """Keep other processes of this user from reading this one's environment and memory; root reads them all the same."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _bounded(limit: Path) -> Callable[[], None] | None:
+    """What keeps each process of a session at half of a limit of memory, so that its command fails and nothing else; none without a limit."""
+    try:
+        most = int(limit.read_text()) // 2
+    except (OSError, ValueError):  # no file, or `max`
+        return None
+    return lambda: resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _trouble(output: Output, seconds: float, give_up: float, stopping: bool) -> str:

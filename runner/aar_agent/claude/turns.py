@@ -16,8 +16,8 @@ from aar_agent.claude.tools import Bench, Tool, memory, science, team, work
 TOOLS: tuple[Tool, ...] = (*work.TOOLS, *science.TOOLS, *team.TOOLS, *memory.TOOLS)
 BY_NAME = {tool.name: tool for tool in TOOLS}
 RESTARTED = (
-    "The harness was started anew while this ran: whether it had an effect is not known, and the shell's directory and variables "
-    "are gone. Look before you repeat it."
+    "The harness was started anew while this ran, which may be for want of memory: whether it had an effect is not known, and the "
+    "shell's directory and variables are gone. Look before you repeat it."
 )
 
 CUT_OFF = "The answer was cut off before this call was whole; it was not run."

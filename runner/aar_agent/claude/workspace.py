@@ -28,8 +28,11 @@ SECTIONS: tuple[str, ...] = get_args(Section)
 SNAPSHOT_FILES, SNAPSHOT_BYTES = 64, 1 << 20
 """What the hub takes."""
 GIT_SECONDS = 30.0
-# Whatever the researcher has configured must not run in the harness's name.
-GIT = ("git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "commit.gpgsign=false")
+# Whatever the researcher has configured must not run in the harness's name, nor git itself in the background, where nobody waits for its end.
+GIT = (
+    "git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "commit.gpgsign=false",
+    "-c", "maintenance.auto=false", "-c", "gc.auto=0",
+)  # fmt: skip
 NAMED = ("-c", "user.name=researcher", "-c", "user.email=researcher@localhost")
 
 
