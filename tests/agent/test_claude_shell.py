@@ -108,11 +108,14 @@ def test_session_ends_and_begins_anew(shell, command, note):
     assert shell.run("echo [$x]", 20).text == "[]\n"
 
 
+LONG = f"sleep 4321.{os.getpid()}"
+"""Nobody else's: other processes of the tests look for theirs at the same time."""
+FOUND = LONG.replace(" ", "\000")
 FORKS = {
-    "children": "sleep 4321 & sleep 4321 & wait",
-    "own session": "setsid sleep 4321 & sleep 100",
-    "twice removed": "(setsid bash -c 'sleep 4321 & sleep 4321' &) ; sleep 100",
-    "nohup": "nohup sleep 4321 >/dev/null 2>&1 & sleep 100",
+    "children": f"{LONG} & {LONG} & wait",
+    "own session": f"setsid {LONG} & sleep 100",
+    "twice removed": f"(setsid bash -c '{LONG} & {LONG}' &) ; sleep 100",
+    "nohup": f"nohup {LONG} >/dev/null 2>&1 & sleep 100",
 }
 
 
@@ -120,14 +123,14 @@ FORKS = {
 def test_nothing_outlives_a_time_out(shell, command):
     ran = shell.run(command, 1.0)
     assert "timed out" in ran.note
-    assert alive("sleep\0004321") == []
+    assert alive(FOUND) == []
 
 
 def test_what_runs_in_the_background_goes_on_until_the_end(shell):
-    assert shell.run("sleep 4322 & echo started", 20).text == "started\n"
+    assert shell.run(f"{LONG} & echo started", 20).text == "started\n"
     assert shell.run("jobs -r | wc -l", 20).text.strip() == "1"
     shell.close()
-    assert alive("sleep\0004322") == []
+    assert alive(FOUND) == []
 
 
 def test_long_output_is_shown_by_its_ends_and_kept_in_a_file(shell, tmp_path):
@@ -157,11 +160,11 @@ def test_is_interrupted_when_the_sandbox_ends(shell, stop, monkeypatch):
     monkeypatch.setattr(shell_module, "STOP_GRACE_SECONDS", 0.3)
     threading.Timer(0.5, stop.set).start()
     began = time.monotonic()
-    ran = shell.run("echo begun; sleep 300", 600)
+    ran = shell.run(f"echo begun; {LONG}", 600)
     assert "interrupted" in ran.note
     assert ran.text == "begun\n"
     assert time.monotonic() - began < 60
-    assert alive("sleep\000300") == []
+    assert alive(FOUND) == []
 
 
 def test_a_short_command_is_let_end_when_the_sandbox_ends(shell, stop):

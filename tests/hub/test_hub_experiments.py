@@ -149,9 +149,9 @@ def test_seeds_are_drawn_once_and_for_that_code(world: World) -> None:
 
 
 def test_money_is_held_and_waited_for(world: World) -> None:
-    # Verification holds 17 seeds; four seeds fit beside it, which is two experiments of two.
+    # Verification holds 21 seeds; four seeds fit beside it, which is two experiments of two.
     spent = money.parse_usd(world.summary()["spend"]["totalUSD"])
-    limit = money.format_usd(spent + 21 * EACH)
+    limit = money.format_usd(spent + 25 * EACH)
     assert world.open(spec(budget={"limitUSD": limit})).status_code == 204
     one = world.researcher()
     first, second, third = (one.submit(config={"x": i}).json()["name"] for i in range(3))
@@ -185,7 +185,7 @@ GPU_USED = 69_445
 
 
 def test_money_for_gpus_has_a_limit_of_its_own(gpus: World) -> None:
-    """Verification holds 17 seeds of 23; six fit beside it, which is three experiments of two."""
+    """Verification holds 21 seeds of 27; six fit beside it, which is three experiments of two."""
     world, one = gpus, gpus.researcher()
     names = [one.submit(config={"x": i}).json()["name"] for i in range(4)]
     world.events()
@@ -206,12 +206,12 @@ def test_money_for_gpus_has_a_limit_of_its_own(gpus: World) -> None:
     refused = world.admit(late)
     assert (refused["verdict"], refused["reason"]) == ("refused", "BudgetExceeded")
     assert refused["message"] == (
-        f"The experiment's GPUs may cost {usd(2 * GPU_EACH)} USD, but of budget.gpuLimitUSD, {usd(23 * GPU_EACH)} USD, only "
+        f"The experiment's GPUs may cost {usd(2 * GPU_EACH)} USD, but of budget.gpuLimitUSD, {usd(27 * GPU_EACH)} USD, only "
         f"{usd(6 * GPU_EACH - 6 * GPU_USED)} are free: raise it, or lower seeds or activeDeadlineSeconds."
     )
     told = one.submit(config={"x": 10})
     assert (told.status_code, told.json()["reason"]) == (422, "BudgetExceeded")
-    held = f"{usd(6 * GPU_USED)} are spent and {usd(17 * GPU_EACH)} held for verification: ask for fewer seeds, or have budget.gpuLimitUSD"
+    held = f"{usd(6 * GPU_USED)} are spent and {usd(21 * GPU_EACH)} held for verification: ask for fewer seeds, or have budget.gpuLimitUSD"
     assert held in told.json()["message"]
     assert not world.summary()["purseEmpty"], "one seed fits"
     # What verification holds for GPUs is there for it, and comes back.
@@ -225,7 +225,7 @@ def test_money_for_gpus_has_a_limit_of_its_own(gpus: World) -> None:
 def test_verification_may_use_all_that_it_holds_for_gpus(gpus: World) -> None:
     one = gpus.researcher()
     one.explore(0.85)
-    limit = usd(17 * GPU_EACH + money.parse_usd(gpus.summary()["spend"]["gpuUSD"]))
+    limit = usd(21 * GPU_EACH + money.parse_usd(gpus.summary()["spend"]["gpuUSD"]))
     assert gpus.open(gpu_spec(limit)).status_code == 204
     gpus.stage("verifying")
     done = gpus.verify(lambda wanted: 0.55 if "control" in wanted or "builtin" in wanted["method"] else 0.85)
@@ -234,11 +234,11 @@ def test_verification_may_use_all_that_it_holds_for_gpus(gpus: World) -> None:
 
 
 def test_a_gpu_limit_below_verification_is_refused_with_a_way_out(world: World) -> None:
-    refused = world.open(gpu_spec(usd(17 * GPU_EACH - 1)))
+    refused = world.open(gpu_spec(usd(21 * GPU_EACH - 1)))
     assert (refused.status_code, refused.json()["reason"]) == (422, "BudgetExceeded")
     assert refused.json()["message"].startswith(
-        f"budget.gpuLimitUSD is {usd(17 * GPU_EACH - 1)}, but verification needs up to {usd(17 * GPU_EACH)} for GPUs, what else is spent or "
-        f"running 0.00 and the dearest baseline {usd(5 * GPU_EACH)} USD: raise that limit to {usd(22 * GPU_EACH)},"
+        f"budget.gpuLimitUSD is {usd(21 * GPU_EACH - 1)}, but verification needs up to {usd(21 * GPU_EACH)} for GPUs, what else is spent or "
+        f"running 0.00 and the dearest baseline {usd(5 * GPU_EACH)} USD: raise that limit to {usd(26 * GPU_EACH)},"
     )
 
 
@@ -253,15 +253,15 @@ def gpu_spec(limit: str) -> dict[str, Any]:
 
 @pytest.fixture
 def gpus(world: World) -> World:
-    """Research with one GPU a seed, and money for the GPUs of 23 seeds."""
-    opened = world.open(gpu_spec(usd(23 * GPU_EACH)))
+    """Research with one GPU a seed, and money for the GPUs of 27 seeds."""
+    opened = world.open(gpu_spec(usd(27 * GPU_EACH)))
     assert opened.status_code == 204, opened.text
     return world
 
 
 def test_a_waiting_experiment_that_can_no_longer_be_paid_is_refused(world: World) -> None:
     spent = money.parse_usd(world.summary()["spend"]["totalUSD"])
-    assert world.open(spec(budget={"limitUSD": money.format_usd(spent + 19 * EACH)})).status_code == 204
+    assert world.open(spec(budget={"limitUSD": money.format_usd(spent + 23 * EACH)})).status_code == 204
     one = world.researcher()
     first, second = (one.submit(config={"x": i}).json()["name"] for i in range(2))
     world.events()
@@ -276,7 +276,7 @@ def test_a_waiting_experiment_that_can_no_longer_be_paid_is_refused(world: World
 def test_never_more_than_the_limit(world: World) -> None:
     """Whatever comes in whatever order, spent and reserved together stay within the limit, and all is free at the end."""
     spent = money.parse_usd(world.summary()["spend"]["totalUSD"])
-    limit = spent + 30 * EACH
+    limit = spent + 34 * EACH
     assert world.open(spec(budget={"limitUSD": money.format_usd(limit)})).status_code == 204
     rng, one, open_ = np.random.default_rng(5), world.researcher(), []
     for turn in range(45):
@@ -296,7 +296,7 @@ def test_never_more_than_the_limit(world: World) -> None:
         assert total <= limit, (turn, spend)
     for name in open_:
         world.settle(name, 0, "cancelled")
-    assert money.parse_usd(world.summary()["spend"]["reservedUSD"]) == 17 * EACH, "verification's, and nothing else"
+    assert money.parse_usd(world.summary()["spend"]["reservedUSD"]) == 21 * EACH, "verification's, and nothing else"
 
 
 def test_suspended_campaigns_admit_nothing(world: World) -> None:
