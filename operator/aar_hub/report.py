@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from aar_api import money
 from aar_api.wire import BaselineRow, Report, ReportRow
 
-from aar_hub import progress, records, scorer
+from aar_hub import progress, records, scorer, views
 from aar_hub.domain.halves import SPLITS, Split
 from aar_hub.hub import Hub
 from aar_hub.records import Campaign, Exp
@@ -99,8 +99,7 @@ def doubt(campaign: Campaign, exp: Exp) -> str:
     """Why a winner's run confirms nothing, beyond its figure; "" if there is no such reason."""
     if exp.purpose not in ("Replication", "Transfer") or exp.replicates is None:
         return ""
-    verdicts = _verdicts(campaign, exp)
-    return str(verdicts.get("spoiled", {}).get(exp.replicates) or verdicts.get("unjudged", ""))
+    return views.overruled(_verdicts(campaign, exp), exp.replicates)
 
 
 def _verdict(campaign: Campaign, exp: Exp) -> Verdict:

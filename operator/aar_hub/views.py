@@ -112,14 +112,18 @@ def unconfirmed(campaign: Campaign) -> str:
     return "; ".join(f"{name}: {_refuted(verdicts, name)}" for name in verdicts["selected"])
 
 
+def overruled(verdicts: dict[str, Any], name: str) -> str:
+    """Why a winner's run confirms nothing, beyond its figure; empty if there is no such reason."""
+    return str(verdicts.get("spoiled", {}).get(name) or verdicts.get("unjudged", ""))
+
+
 def _refuted(verdicts: dict[str, Any], name: str) -> str:
+    if why := overruled(verdicts, name):
+        return why
     tail = verdicts["p"].get(name)
-    unbeaten = (
-        "its run has no score"
-        if tail is None
-        else f"does not beat the plain method by enough (p = {tail:.3f}, level {LEVEL} over all by Holm)"
-    )
-    return str(verdicts.get("spoiled", {}).get(name, unbeaten))
+    if tail is None:
+        return "its run has no score"
+    return f"does not beat the plain method by enough (p = {tail:.3f}, level {LEVEL} over all by Holm)"
 
 
 def _confirmed(verification: dict[str, object]) -> dict[str, bool]:

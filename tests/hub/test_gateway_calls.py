@@ -460,11 +460,9 @@ def test_a_call_that_is_not_answered_may_have_been_worked_on(
         hub = Hub(tmp_path, f"http://127.0.0.1:{server.server_address[1]}")
         try:
             hub.open(spec())
-            request, asked = ask(stream=stream), 0
-            slow = True
-            while (
-                slow
-            ):  # on a machine that lets a hub wait for a second, "at once" looks as if the call had been worked on
+            request, asked, slow = ask(stream=stream), 0, True
+            # On a machine that lets a hub wait for a second, "at once" looks as if the call had been worked on.
+            while slow:
                 before, began, asked = deaf.took, time.monotonic(), asked + 1  # type: ignore[attr-defined]
                 answer = hub.post(request)
                 slow = took > 1 and time.monotonic() - began > STALE_SECONDS and asked < 10

@@ -22,6 +22,14 @@ async def researching(home: Home, **spec: object) -> None:
     await home.until_phase("c", "Researching")
 
 
+async def running(home: Home, **spec: object) -> None:
+    """With an experiment `e` that holds on until it is told to end."""
+    await researching(home, **spec)
+    home.does("e", "hold")
+    await home.apply()
+    await home.until_phase("e", "Running")
+
+
 async def ends_well(home: Home) -> None:
     await researching(home)
     home.hub.ask_for("c-1", ASKED | {"seeds": 2})
@@ -66,10 +74,7 @@ async def its_hub_fails_at_scoring(home: Home) -> None:
 
 
 async def its_hub_is_away_when_it_ends(home: Home) -> None:
-    await researching(home)
-    home.does("e", "hold")
-    await home.apply()
-    await home.until_phase("e", "Running")
+    await running(home)
     home.hub.down = True
     home.does("e", "0")
     waits = await home.until_phase("e", "Scoring")
@@ -88,10 +93,7 @@ async def a_step_breaks_every_time(home: Home) -> None:
 
 
 async def suspended_and_resumed(home: Home) -> None:
-    await researching(home)
-    home.does("e", "hold")
-    await home.apply()
-    await home.until_phase("e", "Running")
+    await running(home)
     await home.change("Experiment", "e", desiredState="Suspended")
 
     async def stopped() -> bool:
@@ -108,10 +110,7 @@ async def suspended_and_resumed(home: Home) -> None:
 
 
 async def cancelled_while_it_runs(home: Home) -> None:
-    await researching(home)
-    home.does("e", "hold")
-    await home.apply()
-    await home.until_phase("e", "Running")
+    await running(home)
     await home.change("Experiment", "e", desiredState="Cancelled")
     done = await home.until_phase("e", "Cancelled")
     assert condition(done, "Failed")[1] == "Cancelled"
@@ -124,10 +123,7 @@ async def cancelled_while_it_runs(home: Home) -> None:
 
 
 async def deleted_while_it_runs(home: Home) -> None:
-    await researching(home)
-    home.does("e", "hold")
-    await home.apply()
-    await home.until_phase("e", "Running")
+    await running(home)
     await home.cluster.delete(homes.Ref("Experiment", home.space, "e"))
 
     async def gone() -> bool:
@@ -138,10 +134,7 @@ async def deleted_while_it_runs(home: Home) -> None:
 
 
 async def its_job_is_deleted_by_hand(home: Home) -> None:
-    await researching(home)
-    home.does("e", "hold")
-    await home.apply()
-    await home.until_phase("e", "Running")
+    await running(home)
     await home.cluster.delete(homes.Ref("Job", home.namespace("r0"), "e-1"))
 
     async def again() -> bool:
@@ -154,10 +147,7 @@ async def its_job_is_deleted_by_hand(home: Home) -> None:
 
 
 async def one_after_another(home: Home) -> None:
-    await researching(home, experiments={"parallelism": 1})
-    home.does("e", "hold")
-    await home.apply()
-    await home.until_phase("e", "Running")
+    await running(home, experiments={"parallelism": 1})
     await home.apply("late")
     await home.until_phase("late", "Queued")
     assert not await home.job("late-1")
@@ -203,10 +193,7 @@ async def unknown_task(home: Home) -> None:
 
 
 async def campaign_suspended_and_resumed(home: Home) -> None:
-    await researching(home)
-    home.does("e", "hold")
-    await home.apply()
-    await home.until_phase("e", "Running")
+    await running(home)
     await home.change("ResearchCampaign", "c", suspend=True)
     await home.until_phase("c", "Suspended")
 
@@ -223,10 +210,7 @@ async def campaign_suspended_and_resumed(home: Home) -> None:
 
 
 async def money_runs_out(home: Home) -> None:
-    await researching(home)
-    home.does("e", "hold")
-    await home.apply()
-    await home.until_phase("e", "Running")
+    await running(home)
     home.hub.purse_empty = True
 
     async def told() -> bool:
@@ -239,10 +223,7 @@ async def money_runs_out(home: Home) -> None:
 
 
 async def campaign_deleted_mid_research(home: Home) -> None:
-    await researching(home)
-    home.does("e", "hold")
-    await home.apply()
-    await home.until_phase("e", "Running")
+    await running(home)
     await home.cluster.delete(homes.Ref("ResearchCampaign", home.space, "c"))
 
     async def gone() -> bool:

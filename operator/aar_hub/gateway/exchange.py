@@ -16,7 +16,7 @@ from aar_hub.gateway.errors import GatewayError, Unheard, UpstreamFault
 from aar_hub.gateway.kept import Kept
 from aar_hub.gateway.meter import Closing, Meter, Opening
 from aar_hub.gateway.prices import Tokens
-from aar_hub.gateway.standing import BILL, UNPAID
+from aar_hub.gateway.standing import BILL, KEY, UNPAID
 from aar_hub.gateway.tap import Tap
 from aar_hub.gateway.upstream import RELAYED, Upstream, passed_back
 from aar_hub.gateway.veil import Veil
@@ -31,7 +31,6 @@ FIRST_AGAIN_SECONDS = 0.2
 LONGEST_AGAIN_SECONDS = 30.0
 """Between two tries to pay a call: a database that is locked or full is so for moments or for hours."""
 OK = 200
-KEY_REFUSED = 401
 BAD_CALL = 400
 CALLERS = (BAD_CALL, 413, 422)
 """Refusals that say nothing of the provider, but of one call."""
@@ -106,15 +105,15 @@ class Exchange:
         secrets = self._parts.hub.key.secrets()
         came, fault = await _whole(answer)
         body = secrets.hide(came) if fault is None else secrets.hide_start(came)
-        unpaid = answer.status == BAD_CALL and _unpaid(came)
-        if unpaid or answer.status not in (OK, *CALLERS):
-            self._parts.hub.provider.refuses(BILL if unpaid else answer.status)
-        if fault is None and answer.status in (OK, *RELAYED) and not unpaid:
-            self._start(Head(answer.status, passed_back(answer, secrets), len(body)), body)
+        status = BILL if answer.status == BAD_CALL and _unpaid(came) else answer.status
+        if status not in (OK, *CALLERS):
+            self._parts.hub.provider.refuses(status)
+        if fault is None and status in (OK, *RELAYED):
+            self._start(Head(status, passed_back(answer, secrets), len(body)), body)
         else:
             self._chunks.append(body)  # for the record alone
-            self._tell(fault or _refused(BILL if unpaid else answer.status))
-        if answer.status != OK:
+            self._tell(fault or _refused(status))
+        if status != OK:
             return "refused", []
         billed = self._opening.kind == "messages"
         return "answered" if fault is None else "broken", tap.of_message(came, self._opening.asked) if billed else []
@@ -254,7 +253,7 @@ def _unpaid(body: bytes) -> bool:
 
 
 def _refused(status: int) -> UpstreamFault:
-    if status == KEY_REFUSED:
+    if status == KEY:
         return UpstreamFault(
             f"The provider answered the hub with {status}: it refuses the hub's key, for which the campaign's owner or an administrator "
             "has to put another one in its place; it is read again with every call."

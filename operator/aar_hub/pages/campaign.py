@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from starlette.responses import Response
 
-from aar_hub import forum, progress, purse, report
+from aar_hub import forum, progress, purse, report, views
 from aar_hub.pages import chart, disclosure, spend
 from aar_hub.pages._page import Visit
 from aar_hub.pages.disclosure import Line
@@ -86,7 +86,7 @@ def winners(campaign: Campaign, lines: list[Line]) -> list[dict[str, Any]]:
         runs = [line for line in lines if line.exp.replicates == name]
         verdict = "running" if verdicts is None else "confirmed" if name in verdicts else "not confirmed"
         p = (campaign.verdicts.get("p") or {}).get(name)
-        why = campaign.verdicts.get("spoiled", {}).get(name) or campaign.verdicts.get("unjudged", "")
+        why = views.overruled(campaign.verdicts, name)
         found.append({"line": by_name[name], "verdict": verdict, "why": why, "p": p, "runs": runs})
     plainest = [line for line in lines if line.exp.purpose in VERIFYING and line.exp.replicates is None]
     last = {"line": None, "verdict": "baseline", "why": "", "p": None, "runs": plainest}
