@@ -10,6 +10,7 @@ import pytest
 from aar_agent import settings
 from aar_agent.claude import shell as shell_module
 from aar_agent.claude.shell import Output, Shell
+from agent.claudeworld import until
 
 
 @pytest.fixture
@@ -37,6 +38,14 @@ def alive(word):
             except OSError:
                 continue
     return found
+
+
+def gone(word, seconds=20):
+    """Whether none is left; one that was killed may need a moment of the processor to be dead."""
+    end = time.monotonic() + seconds
+    while alive(word) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not alive(word)
 
 
 def test_a_command_that_wants_too_much_memory_fails_alone(shell, tmp_path, monkeypatch):
@@ -92,7 +101,7 @@ def test_keeps_directory_and_variables(shell):
 ENDS = {
     "exit": ("exit 3", "ended the session"),
     "kill": ("kill -9 $$", "ended the session"),
-    "hangs": ("sleep 300", "timed out after 0.5 s"),
+    "hangs": ("sleep 300", "timed out after 3 s"),
     "hangs and ignores signals": ("trap '' TERM INT HUP; while true; do sleep 1; done", "timed out"),
     "takes the output away": ("exec >/dev/null 2>&1", "ended the session"),
 }
@@ -101,7 +110,7 @@ ENDS = {
 @pytest.mark.parametrize(("command", "note"), ENDS.values(), ids=ENDS)
 def test_session_ends_and_begins_anew(shell, command, note):
     shell.run("x=5", 20)
-    ran = shell.run(f"echo before; {command}", 0.5)
+    ran = shell.run(f"echo before; {command}", 3 if "timed out" in note else 20)
     assert ran.code is None
     assert note in ran.note
     assert ran.text == "before\n"
@@ -123,14 +132,14 @@ FORKS = {
 def test_nothing_outlives_a_time_out(shell, command):
     ran = shell.run(command, 1.0)
     assert "timed out" in ran.note
-    assert alive(FOUND) == []
+    assert gone(FOUND)
 
 
 def test_what_runs_in_the_background_goes_on_until_the_end(shell):
     assert shell.run(f"{LONG} & echo started", 20).text == "started\n"
     assert shell.run("jobs -r | wc -l", 20).text.strip() == "1"
     shell.close()
-    assert alive(FOUND) == []
+    assert gone(FOUND)
 
 
 def test_long_output_is_shown_by_its_ends_and_kept_in_a_file(shell, tmp_path):
@@ -156,15 +165,16 @@ def test_files_of_outputs_do_not_grow_in_number(shell, tmp_path):
     assert len(list((tmp_path / "work" / ".outputs").iterdir())) == shell_module.FILES
 
 
-def test_is_interrupted_when_the_sandbox_ends(shell, stop, monkeypatch):
+def test_is_interrupted_when_the_sandbox_ends(shell, stop, monkeypatch, tmp_path):
     monkeypatch.setattr(shell_module, "STOP_GRACE_SECONDS", 0.3)
-    threading.Timer(0.5, stop.set).start()
+    begun = tmp_path / "work" / "begun"
+    threading.Thread(target=lambda: (until(begun.exists, 60), stop.set())).start()
     began = time.monotonic()
-    ran = shell.run(f"echo begun; {LONG}", 600)
+    ran = shell.run(f"echo begun; touch begun; {LONG}", 600)
     assert "interrupted" in ran.note
     assert ran.text == "begun\n"
-    assert time.monotonic() - began < 60
-    assert alive(FOUND) == []
+    assert time.monotonic() - began < 120
+    assert gone(FOUND)
 
 
 def test_a_short_command_is_let_end_when_the_sandbox_ends(shell, stop):
@@ -180,8 +190,9 @@ def test_knows_neither_token_nor_hub(shell, monkeypatch):
 
 def test_a_killed_bash_is_noticed(shell):
     shell.run("true", 20)
-    os.kill(int(shell.run("echo $$", 20).text), signal.SIGKILL)
-    time.sleep(0.1)
+    bash = int(shell.run("echo $$", 20).text)
+    os.kill(bash, signal.SIGKILL)
+    os.waitid(os.P_PID, bash, os.WEXITED | os.WNOWAIT)  # dead, and still to be noticed
     assert shell.run("echo here", 20).text == "here\n"
 
 

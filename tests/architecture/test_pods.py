@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 30.0
+SECONDS = 100.0
 STEPS = {
     "fetch": ("aar_lab.fetch", []),
     "post": ("aar_lab.post", []),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import httpx
 import yaml
+from ports import free_ports
 
 TOKEN = "admin-of-a-test"
 START_SECONDS = 90
@@ -83,7 +83,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self.folder, self._started = folder, []
         binaries = Path(os.environ["KUBEBUILDER_ASSETS"])
-        peer, client, secure = _free_ports(3)
+        peer, client, secure = free_ports(3)
         key = folder / "accounts.key"
         subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
         (folder / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n")
@@ -158,11 +158,3 @@ class Server:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports

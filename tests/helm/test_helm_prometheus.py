@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from kube.inside import NO_NODE
 from kube.plane import running
 from kube.world import Kubelet, until
 from needs import lacking
+from ports import free_ports
 from prometheus_client.parser import text_string_to_metric_families
 
 CAMPAIGN = """
@@ -80,11 +80,6 @@ class Watched:
         """Names of all series."""
         families = [one for text in self.metrics.values() for one in text_string_to_metric_families(text)]
         return {sample.name for family in families for sample in family.samples}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])
 
 
 def prometheus(folder: Path, scraped: dict[str, int], listens: int) -> subprocess.Popen[bytes]:
@@ -176,7 +171,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     if shutil.which("prometheus") is None:
         lacking("prometheus", "prometheus is not on PATH: install the Debian package prometheus.")
     folder, began = tmp_path_factory.mktemp("watched"), time.time()
-    hub_port, operator_port, own_port = free_port(), free_port(), free_port()
+    hub_port, operator_port, own_port = free_ports(3)
     (folder / "campaign.yaml").write_text(CAMPAIGN)
     with contextlib.ExitStack() as stack:
         server = prometheus(folder, {"hub": hub_port, "operator": operator_port}, own_port)

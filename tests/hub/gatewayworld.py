@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import anthropic
 import httpx
+from aar_api import labels
 
 KEY = "sk-Provider-0123456789-secret"
 MODEL = "claude-opus-5-5"
@@ -39,9 +40,23 @@ def compact(body: Any) -> bytes:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+PORTS = re.compile(rb"serving sandboxes on port (\d+), the operator on port (\d+)")
+
+
+def begin(environment: Mapping[str, str], log: Path) -> tuple[subprocess.Popen[bytes], tuple[int, int]]:
+    """A hub's process and its two ports, which it says: one that was found free may be another's when the hub listens."""
+    ports = {labels.ENV_HUB_SANDBOX_PORT: "0", labels.ENV_HUB_OPERATOR_PORT: "0"}
+    with log.open("ab") as stderr:
+        start = stderr.tell()
+        process = subprocess.Popen([sys.executable, "-m", "aar_hub.main"], env={**environment, **ports}, stderr=stderr)
+
+    def told() -> re.Match[bytes] | None:
+        written = log.read_bytes()[start:]
+        assert process.poll() is None, written.decode()
+        return PORTS.search(written)
+
+    sandbox, operator = until(told).groups()
+    return process, (int(sandbox), int(operator))
 
 
 def until(holds: Callable[[], Any]) -> Any:
@@ -72,13 +87,13 @@ class Hub:
         self.start()
 
     def start(self) -> None:
-        ports = {"AAR_HUB_SANDBOX_PORT": str(port()), "AAR_HUB_OPERATOR_PORT": str(port())}
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "aar_hub.main"]
-            self.process = subprocess.Popen(command, env=self._environment | ports, stderr=log)
-        self.sandbox = f"http://127.0.0.1:{ports['AAR_HUB_SANDBOX_PORT']}"
+        self.process, (sandbox, operator) = begin(self._environment, self.log)
+        self.sandbox = f"http://127.0.0.1:{sandbox}"
         self.control = httpx.Client(
-            base_url=f"http://127.0.0.1:{ports['AAR_HUB_OPERATOR_PORT']}", trust_env=False, timeout=PATIENCE_SECONDS
+            base_url=f"http://127.0.0.1:{operator}",
+            trust_env=False,
+            timeout=PATIENCE_SECONDS,
+            limits=httpx.Limits(keepalive_expiry=2),  # before the server closes it
         )
         until(self._up)
 

@@ -91,7 +91,12 @@ class Running:
         self.worker.start()
         self._servers = [self._serve(app.sandbox(self.hub)), self._serve(app.control(self.hub))]
         self.sandbox, self.control = (
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
+            httpx.Client(
+                base_url=f"http://127.0.0.1:{port}",
+                timeout=60,
+                trust_env=False,
+                limits=httpx.Limits(keepalive_expiry=2),
+            )
             for _, _, port in self._servers
         )
 

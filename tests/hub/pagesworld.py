@@ -140,7 +140,7 @@ def control(hub: Hub) -> None:
     """Let the winner be confirmed, run its controls, and have the verdicts written."""
     worker.step(hub)
     for name, _ in _requested(hub, "Control"):
-        run(hub, name, 0.55)
+        run(hub, name, 0.4)
     worker.step(hub)
 
 
@@ -150,7 +150,7 @@ REPLICATED = 0.86
 def _requested(hub: Hub, purpose: str) -> list[tuple[str, float]]:
     with hub.db.read() as tx:
         every = records.experiments(tx, tables.experiments.c.purpose == purpose)
-    return [(one.name, 0.62 if one.replicates is None else REPLICATED) for one in every]
+    return [(one.name, 0.5 if one.replicates is None else REPLICATED) for one in every]
 
 
 def submit(hub: Hub, who: str, snapshot: str, **more: object) -> str:

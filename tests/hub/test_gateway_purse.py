@@ -15,7 +15,7 @@ import anthropic
 import httpx
 import pytest
 from aar_api import money
-from hub.gatewayworld import Hub, ask, compact, spec, until
+from hub.gatewayworld import PATIENCE_SECONDS, Hub, ask, compact, spec, until
 from hub.provider import Provider
 
 CALLERS = 64
@@ -132,7 +132,8 @@ def test_what_is_only_held_is_worth_waiting_for(hub: Hub, provider: Provider) ->
 def test_the_brief_tells_what_is_left_for_calls(hub: Hub) -> None:
     def told() -> Any:
         url, token = f"{hub.sandbox}/v1/brief", hub.token()
-        return httpx.get(url, headers={"authorization": f"Bearer {token}"}, trust_env=False).json()["purse"]
+        headers = {"authorization": f"Bearer {token}"}
+        return httpx.get(url, headers=headers, trust_env=False, timeout=PATIENCE_SECONDS).json()["purse"]
 
     hub.open(limited())
     assert told().get("llmLeftUsd") is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import httpx
 import pytest
 from aar_api import labels
 from aar_hub import verification
+from hub import gatewayworld
 from hub.hubworld import OPERATOR, PATIENCE_SECONDS, World, answers, npz
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -73,22 +73,13 @@ def test_a_restart_in_every_step_of_verification(world: World) -> None:
     assert world.summary()["best"]["confirmed"]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
-
-
 class Process:
     """The hub as the program that is shipped."""
 
     def __init__(self, folder: Path) -> None:
-        ports = {labels.ENV_HUB_SANDBOX_PORT: free_port(), labels.ENV_HUB_OPERATOR_PORT: free_port()}
-        own = {labels.ENV_HUB_DATA_DIR: folder, labels.ENV_HUB_OPERATOR_TOKEN: OPERATOR} | ports
-        env = os.environ | {name: str(value) for name, value in own.items()}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "aar_hub.main"], env=env, stderr=subprocess.PIPE, text=True
-        )
-        self.sandbox, self.control = (f"http://127.0.0.1:{port}" for port in ports.values())
+        own = {labels.ENV_HUB_DATA_DIR: str(folder), labels.ENV_HUB_OPERATOR_TOKEN: OPERATOR}
+        self.process, ports = gatewayworld.begin(os.environ | own, folder.with_suffix(".log"))
+        self.sandbox, self.control = (f"http://127.0.0.1:{port}" for port in ports)
         limit = time.monotonic() + PATIENCE_SECONDS
         while not self.answers():
             assert self.process.poll() is None, "it ended"
@@ -108,7 +99,7 @@ class Process:
 
     def end(self, how: signal.Signals) -> int:
         self.process.send_signal(how)
-        self.process.communicate(timeout=PATIENCE_SECONDS)
+        self.process.wait(PATIENCE_SECONDS)
         return self.process.returncode
 
 

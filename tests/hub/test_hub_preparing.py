@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aar_hub import records
+from aar_hub import keys, records
 from aar_hub.domain import rows
 from hub.hubworld import SMALL, World, answers, npz, spec, untar
 
@@ -178,8 +178,10 @@ def test_malformed_features(preparing: World, body: bytes, told: str) -> None:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that a first campaign has filled."""
+    """A cache that a first campaign has filled, whose hub draws otherwise than the next."""
     folder = tmp_path_factory.mktemp("filled")
+    (folder / "first").mkdir()
+    (folder / "first" / keys.FILE).write_bytes(b"1" * 32)
     world = World(folder / "first", folder / "cache")
     try:
         assert world.open(spec()).status_code == 204

@@ -25,7 +25,7 @@ from kube.world import Kubelet, part
 
 ROOT = Path(__file__).parents[2]
 PLAYERS = Path(__file__).parent / "players"
-SECONDS = 90.0
+SECONDS = 180.0
 
 
 @dataclass

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -23,15 +22,12 @@ import pytest
 from kube.apidouble.process import Double, kubeconfig
 from kube.world import Api
 from needs import lacking
+from ports import free_ports
 
 TOKEN = "test-admin"
+START_SECONDS = 240.0
+"""A bound on a hang."""
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Plane(Protocol):
@@ -62,7 +58,7 @@ class Processes:
 
     def __init__(self, assets: Path, folder: Path) -> None:
         self.assets, self.folder = assets, folder
-        self.etcd_port, self.peer_port, self.port = free_port(), free_port(), free_port()
+        self.etcd_port, self.peer_port, self.port = free_ports(3)
         self.url = f"https://127.0.0.1:{self.port}"
         self.kubeconfig = folder / "kubeconfig"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -108,7 +104,10 @@ class Processes:
 
     def wait(self) -> None:
         context = ssl._create_unverified_context()
-        for _ in range(600):
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            ended = [name for name, one in self.processes.items() if one.poll() is not None]
+            assert not ended, f"{ended} ended: see {self.folder}"
             request = urllib.request.Request(f"{self.url}/readyz", headers={"Authorization": f"Bearer {TOKEN}"})
             with contextlib.suppress(OSError):
                 if urllib.request.urlopen(request, context=context, timeout=5).status == 200:

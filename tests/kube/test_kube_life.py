@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from aar_operator.cluster import lease
 from kube import world
 from kube.hubdouble import Hubs, OneHub
 from kube.plane import Plane
@@ -64,7 +65,7 @@ def test_happy_path(api: Api, hubs: Hubs, kubelet: Kubelet, serving: OperatorPro
     until("the campaign ends", lambda: phase(api.get("ResearchCampaign", space, "c")) == "Complete")
     api.create(world.experiment(space, "lonely", campaignRef="nobody"))
     until("it is seen", lambda: phase(api.get("Experiment", space, "lonely")) == "Queued")
-    text = httpx.get(f"http://127.0.0.1:{serving.port()}/metrics", trust_env=False).text
+    text = httpx.get(f"http://127.0.0.1:{serving.port()}/metrics", trust_env=False, timeout=60).text
     assert f'aar_experiments{{campaign="",namespace="{space}",phase="Queued"}} 1.0' in text
     assert "nobody" not in text
     assert f'aar_experiments{{campaign="c",namespace="{space}",phase="Complete"}} 1.0' in text
@@ -74,38 +75,39 @@ def test_happy_path(api: Api, hubs: Hubs, kubelet: Kubelet, serving: OperatorPro
 
 def metric(process: OperatorProcess, name: str, **marks: str) -> float:
     """Sum of an operator's samples of a name that carry these labels."""
-    text = httpx.get(f"http://127.0.0.1:{process.port()}/metrics", trust_env=False).text
+    text = httpx.get(f"http://127.0.0.1:{process.port()}/metrics", trust_env=False, timeout=60).text
     samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
     return sum(one.value for one in samples if one.name == name and marks.items() <= one.labels.items())
 
 
 def test_end_of_research_cancels_what_still_runs(
-    api: Api, hubs: Hubs, kubelet: Kubelet, serving: OperatorProcess, space: str
+    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, environment: dict[str, str], folder: Path, space: str
 ) -> None:
-    """Nothing else happens to it that would have it looked at."""
+    """Nothing else happens to it that would have it looked at, no list either."""
     kubelet.ends = lambda pod: 0 if pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] == "isolation" else None
-    _, hub = begun(api, hubs, space)
-    hub.ask_for("c-1", ASKED)
-    until("it runs", lambda: phase(api.get("Experiment", space, "c-1")) == "Running")
-    hub.verified = False
-    hub.target_reached = True
-    until("winners are verified", lambda: phase(api.get("ResearchCampaign", space, "c")) == "Verifying")
-    until("it is cancelled", lambda: phase(api.get("Experiment", space, "c-1")) == "Cancelled", 10)
+    with world.operator(plane.kubeconfig, folder, environment | {"AAR_RELIST_SECONDS": "3600"}):
+        _, hub = begun(api, hubs, space)
+        hub.ask_for("c-1", ASKED)
+        until("it runs", lambda: phase(api.get("Experiment", space, "c-1")) == "Running")
+        hub.verified = False
+        hub.target_reached = True
+        until("winners are verified", lambda: phase(api.get("ResearchCampaign", space, "c")) == "Verifying")
+        until("it is cancelled", lambda: phase(api.get("Experiment", space, "c-1")) == "Cancelled")
 
 
 def test_two_operators_and_the_leader_is_killed(
     plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, environment: dict[str, str], folder: Path, space: str
 ) -> None:
     kubelet.ends = researchers_run
-    lease = lambda: (api.get("Lease", f"{space}-op", "aar-operator") or {}).get("spec", {})  # noqa: E731
-    holder = lambda: lease().get("holderIdentity")  # noqa: E731
+    held = lambda: (api.get("Lease", f"{space}-op", "aar-operator") or {}).get("spec", {})  # noqa: E731
+    holder = lambda: held().get("holderIdentity")  # noqa: E731
     first = world.operator(plane.kubeconfig, folder / "a", environment | {"AAR_OPERATOR_IDENTITY": "a"})
     second = world.operator(plane.kubeconfig, folder / "b", environment | {"AAR_OPERATOR_IDENTITY": "b"})
     with first as a, second as b:
         until("one leads", holder)
         leader, other = (a, b) if holder() == "a" else (b, a)
         page = f"http://127.0.0.1:{other.port()}/readyz"
-        until("the other is warm", lambda: httpx.get(page, trust_env=False).status_code == 200)
+        until("the other is warm", lambda: httpx.get(page, trust_env=False, timeout=60).status_code == 200)
         found, hub = begun(api, hubs, space)
         hub.ask_for("c-1", ASKED)
         until("the first one's Job", lambda: api.get("Job", part(found, "r0"), "c-1-1"))
@@ -114,10 +116,11 @@ def test_two_operators_and_the_leader_is_killed(
         assert told == [1.0, 0.0], "the sum over both is the number that there is"
         leader.stop(signal.SIGKILL)
         hub.ask_for("c-2", ASKED)
-        seconds, slowest = taken_over(lease)
+        seconds, slowest = taken_over(held)
         print(f"took over {seconds:.1f} s after the last renewal; a request took up to {slowest:.2f} s")
         assert holder() == ("b" if leader is a else "a")
-        assert seconds <= TAKEOVER_SECONDS + REQUESTS * slowest
+        assert lease.LEASE_SECONDS + 2 * lease.RETRY_SECONDS < TAKEOVER_SECONDS
+        assert seconds <= TAKEOVER_SECONDS + BUSY_SECONDS + REQUESTS * slowest
         until("both are scored", lambda: [phase(one) for one in api.list("Experiment", space)] == ["Complete"] * 2)
         jobs = [one["metadata"]["name"] for one in api.list("Job", part(found, "r0")) if "-" in one["metadata"]["name"]]
         assert sorted(jobs) == ["c-1-1", "c-2-1"]
@@ -126,19 +129,21 @@ def test_two_operators_and_the_leader_is_killed(
 
 
 TAKEOVER_SECONDS = 15.0
+BUSY_SECONDS = 10.0
+"""That the other may wait for a processor, while other tests use them."""
 REQUESTS = 4
 """That the other makes one after another: it sees the last renewal, sees that the Lease ran out, and takes it, each after a read."""
 
 
-def taken_over(lease: Callable[[], dict]) -> tuple[float, float]:
+def taken_over(held: Callable[[], dict]) -> tuple[float, float]:
     """Seconds from a killed leader's last renewal to its successor, by what both wrote, so that nothing of the test's own waiting is
     in it; and the slowest of the requests meanwhile, which on a busy machine is the successor's too."""
-    last, slowest = lease(), 0.0
+    last, slowest = held(), 0.0
 
     def another() -> dict | None:
         nonlocal last, slowest
         asked = time.monotonic()
-        seen = lease()
+        seen = held()
         slowest = max(slowest, time.monotonic() - asked)
         if seen["holderIdentity"] != last["holderIdentity"]:
             return seen
@@ -175,8 +180,7 @@ def test_server_that_dies_under_the_watches(
     jobs = [one["metadata"]["name"] for one in api.list("Job", part(found, "r0")) if "-" in one["metadata"]["name"]]
     assert sorted(jobs) == ["c-1-1", "c-2-1"]
     # A real one takes 4 s to 6 s to begin, where processors are busy: as long as a Lease may go without renewal.
-    leads = (2,) if seconds else (1, 2) if plane.real else (1,)
-    assert serving.log.read_text().count(" leads.") in leads
+    assert serving.log.read_text().count(" leads.") >= (2 if seconds else 1)
     assert serving.stop() == 0
 
 

@@ -47,7 +47,8 @@ def test_a_hub_that_can_write_nothing_more_does_not_hold_a_deleted_campaign(
     assert inside.live(lambda: phase(api.get("Experiment", space, "c-1")) == "Running", 120)
     hub.full = True
     api.delete("ResearchCampaign", space, "c")
-    assert inside.live(lambda: campaign(api, space) == {}, 60)
+    assert inside.live(lambda: campaign(api, space) == {}, 180)
+    assert hub.settled == {}
 
 
 def test_what_was_cancelled_at_the_end_is_counted(

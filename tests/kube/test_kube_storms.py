@@ -74,7 +74,7 @@ def test_storms(
         hub.finished = ("r0",)
         until("the campaign ends", lambda: alive(process, phase(api.get("ResearchCampaign", space, "c")) == "Complete"))
         api.delete("ResearchCampaign", space, "c")
-        until("nothing is left", lambda: alive(process, not api.get("ResearchCampaign", space, "c")))
+        until("nothing is left", lambda: alive(process, not api.get("ResearchCampaign", space, "c")), 240)
     assert {word for word in seen if not weather.seen[word]} == set(), weather.seen
     twice = {name: count for name, count in weather.made.items() if count > 1 and "/events/" not in name}
     assert twice == {}

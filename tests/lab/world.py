@@ -168,7 +168,7 @@ class Pod:
 
     folder: Path
     url: str = "http://127.0.0.1:9"
-    deadline: float = 60.0
+    deadline: float = 600.0
 
     @property
     def output(self) -> Path:
@@ -196,7 +196,7 @@ class Pod:
 
     def run(self, step: str, **extra: str) -> tuple[int, str]:
         process = self.start(step, **extra)
-        _, errors = process.communicate(timeout=100)
+        _, errors = process.communicate(timeout=500)
         return process.returncode, errors
 
     def report(self) -> LabReport:

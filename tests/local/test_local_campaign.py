@@ -31,7 +31,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("campaign")
     (folder / "method.py").write_text(campaigns.SIMILAR)
     method = {"configMap": {"name": "similar", "key": "method.py"}, "config": {"trust": 1.0}}
-    campaigns.write(folder, campaigns.campaign("whole"), campaigns.experiment("own", "whole", method, seeds=2))
+    # One submission each, so that nobody varies the person's own method.
+    replication = {"topK": 1, "seeds": 2}
+    evaluation = {"baselineSeeds": 2, "replication": replication, "submissionsPerResearcher": 1}
+    whole = campaigns.campaign("whole", evaluation=evaluation)
+    campaigns.write(folder, whole, campaigns.experiment("own", "whole", method, seeds=2))
     return folder
 
 

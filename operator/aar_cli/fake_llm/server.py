@@ -76,7 +76,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _guard(self, act: Any) -> None:
         self._read: Any = None
-        self._status = 200
         self._given = {name.lower(): value for name, value in self.headers.items()}
         try:
             checks.headers(self._given)
@@ -85,7 +84,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(wrong.status, wrong.body())
         except ConnectionError:
             self.close_connection = True
-        self.fake.saw(Seen(self.path, self._given, self._read, len(getattr(self, "_body", b"")), self._status))
 
     def _unknown(self) -> None:
         raise Wrong(404, f"{self.command} {self.path} is not served")
@@ -162,7 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def _head(self, status: int, kind: str, more: dict[str, str]) -> None:
-        self._status = status
+        # Before a byte is sent: who has the answer may ask at once what was seen.
+        self.fake.saw(Seen(self.path, self._given, self._read, len(getattr(self, "_body", b"")), status))
         self.send_response(status)
         for name, value in {"content-type": kind, "request-id": "req_fake", **more}.items():
             self.send_header(name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -45,7 +46,7 @@ class Operator:
         self._watching = Watching(self._saw)
         self._pages = Pages(metrics, self._healthy, self._ready)
         self._listed = 0.0
-        self._lists = asyncio.Lock()
+        self._doubted = asyncio.Event()
         self._timed: set[Ref] = set()
         self.cluster.listen(self._changed)
         metrics.phases(self._campaigns, self._experiments)
@@ -90,7 +91,7 @@ class Operator:
         self._metrics.leader.set(0)
         await self._workers.stop()
         self._hold_nothing()
-        await self._fill()  # watches tell nothing of what was deleted while they were broken
+        self._doubted.set()  # watches tell nothing of what was deleted while they were broken
 
     def _hold_nothing(self) -> None:
         """As before the first term: whoever is at work notes what is to be looked at, and begins with everything."""
@@ -118,20 +119,18 @@ class Operator:
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _list_again(self) -> None:
+        """Now and then, and at once where the cache is in doubt. Work goes on meanwhile: a busy server takes minutes for a list."""
         while True:
-            pause = self._settings.relist_seconds * random.uniform(0.9, 1.1)
-            await asyncio.sleep(max(0.0, self._listed + pause - time.monotonic()))
-            if (
-                time.monotonic() < self._listed + pause
-            ):  # listed meanwhile, after the lead was lost: where lists are slow, two are slower
-                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.relist_seconds * random.uniform(0.9, 1.1)):
+                    await self._doubted.wait()
+            self._doubted.clear()
             while not await self._list():
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _list(self) -> bool:
         try:
-            async with self._lists:
-                await self.cluster.relist()
+            await self.cluster.relist()
         except ClusterError as error:
             log.warning("The cluster could not be listed: %s", error)
             return False

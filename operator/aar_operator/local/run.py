@@ -30,6 +30,8 @@ LOOK_SECONDS = 0.7
 HUB_FALLS = 5
 """Times the hub may end before the run gives up."""
 LAST_WORD_SECONDS = 5.0
+"""For the report of a run that is interrupted: somebody waits."""
+REPORT_SECONDS = 120.0
 LOG_TAIL = 2000
 
 
@@ -176,7 +178,7 @@ class LocalRun:
         read = await self.cluster.get(self._campaign)
         campaign = stored(read or {})
         with contextlib.suppress(HubError, TimeoutError):
-            await asyncio.wait_for(self._report(campaign), LAST_WORD_SECONDS)
+            await asyncio.wait_for(self._report(campaign), LAST_WORD_SECONDS if interrupted else REPORT_SECONDS)
         if interrupted:
             self.voice.done("Interrupted", "Stopped. The same command goes on from here.")
             return EXIT_INTERRUPTED

@@ -120,8 +120,7 @@ class Shell:
                 os.killpg(child.pid, signal.SIGKILL)
             if not _kill_marked(f"{MARK}={self._mark}".encode()) and child.poll() is not None:
                 break
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)  # to die takes a moment
         child.wait()
         for pipe in (child.stdin, child.stdout):
             if pipe is not None:
