@@ -21,7 +21,7 @@ class TaskRef(Model):
     params: Parameters = Field(
         default_factory=dict,
         max_length=32,
-        description="Parameters of the task that differ from its defaults: sizes, models, head. `aar tasks` lists them.",
+        description="Parameters of the task that differ from its defaults: nTrain, weakModel, head and others. `aar tasks` lists them.",
     )
 
 
@@ -56,9 +56,11 @@ class ResearcherResources(Resources):
 class Researchers(Model):
     """The team."""
 
-    kind: PluginName = Field(default="search", description="`search` (Bayesian search, no LLM) or `claude`.")
+    kind: PluginName = Field(
+        default="search", description="`search` (Bayesian search, no LLM), `random` (no LLM) or `claude`."
+    )
     model: str | None = Field(
-        default=None, min_length=1, max_length=128, description="LLM of the researchers; none for `search`."
+        default=None, min_length=1, max_length=128, description="LLM of the researchers of kind `claude`."
     )
     count: int = Field(default=1, ge=1, le=64, description="Researchers side by side, each in its own sandbox.")
     directions: tuple[Annotated[str, Field(max_length=2048)], ...] = Field(
@@ -199,7 +201,8 @@ class CampaignSpec(Model):
     active_deadline_seconds: int | None = Field(
         default=None,
         ge=10,
-        description="Wall-clock seconds of preparation and research together; verification follows.",
+        description="Wall-clock seconds of preparation and research together, from acceptance and with what it is suspended for; "
+        "verification follows.",
     )
     ttl_seconds_after_finished: int | None = Field(
         default=None,

@@ -108,8 +108,16 @@ def _methods(_: argparse.Namespace, console: Console) -> int:
 
 
 def _tasks(_: argparse.Namespace, console: Console) -> int:
-    for one in parts.ask("aar_hub.tasks", "list"):
+    tasks = parts.ask("aar_hub.tasks", "list")
+    for one in tasks:
         console.print(f"{one['name']:10} {one.get('summary', '')}", highlight=False, markup=False, soft_wrap=True)
+    table = Table(
+        Column("Parameter", no_wrap=True), *(one["name"] for one in tasks), title="spec.task.params, if not given"
+    )
+    for name in tasks[0]["params"]:
+        defaults = ("" if one["params"][name] is None else str(one["params"][name]) for one in tasks)
+        table.add_row(name, *defaults)
+    console.print(table)
     return EXIT_COMPLETE
 
 

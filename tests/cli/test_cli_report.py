@@ -73,4 +73,8 @@ def test_methods_are_the_labs_and_no_name_is_cut(capsys, monkeypatch):
 
 def test_tasks_are_the_hubs(capsys):
     assert main(["tasks"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == plugins.names(tasks)
+    said = capsys.readouterr().out.splitlines()
+    every = plugins.names(tasks)
+    assert [line.split()[0] for line in said[: len(every)]] == every
+    settled = tasks.resolve("chat", {}).params.model_dump(by_alias=True)
+    assert [name for name in settled if not any(f" {name} " in line for line in said)] == []

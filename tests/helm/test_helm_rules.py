@@ -37,6 +37,7 @@ FAILING = {'aar_reconcile_total{namespace="aar-system", kind="Experiment", resul
 REFUSED = {'aar_reconcile_total{namespace="aar-system", kind="Experiment", result="cluster"}': "0+1x400"}
 WORKING = {'aar_reconcile_total{namespace="aar-system", kind="Experiment", result="ok"}': "0+1x400"}
 LLM = f'aar_llm_calls_total{{{OWN}, model="m", outcome="%s"}}'
+CAMPAIGNS = 'aar_campaigns{namespace="research", phase="%s"}'
 HUB = 'up{job="aar-system/aar-hubs", namespace="one-1234-hub"}'
 
 # Alert, series by minute, minute of the question, whether it fires.
@@ -44,8 +45,9 @@ CASES = {
     "budget nearly used": ("AarBudgetNearlyUsed", stage("researching") | left(0.5), 10, True),
     "budget not yet used": ("AarBudgetNearlyUsed", stage("researching") | left(2.0), 10, False),
     "budget of a campaign that is over": ("AarBudgetNearlyUsed", stage("done") | left(0.5), 10, False),
-    "failed": ("AarCampaignFailed", stage("failed"), 1, True),
-    "done": ("AarCampaignFailed", stage("done"), 1, False),
+    "failed": ("AarCampaignFailed", {CAMPAIGNS % "Failed": "1x400"}, 1, True),
+    "failed and deleted": ("AarCampaignFailed", {CAMPAIGNS % "Failed": "0x400"}, 1, False),
+    "done": ("AarCampaignFailed", {CAMPAIGNS % "Complete": "1x400"}, 1, False),
     "nothing scored since research began": ("AarNothingScored", stage("researching") | BEGUN, 121, True),
     "nothing scored yet": ("AarNothingScored", stage("researching") | BEGUN, 119, False),
     "nothing scored any more": ("AarNothingScored", stage("researching") | BEGUN | scored(6000), 221, True),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from aar_api.campaign import parse
-from aar_operator.cluster import Conflict, Ref
-from aar_operator.cluster.client import Client
 from aar_operator.cluster.kubernetes import KubernetesCluster
 from aar_operator.plan.model import CampaignSeen
 from aar_operator.reconcile import Reconciler
 from aar_operator.reconcile.orphans import SWEEP_SECONDS, settle_orphans
 from kube import world
+from kube.behind import behind
 from kube.hubdouble import Hubs
 from kube.inside import Inside
 from kube.plane import Plane
@@ -96,86 +94,6 @@ def test_an_attempt_whose_job_was_deleted_by_hand_is_paid_for(
     (outcome,) = hubs.of(part(found, "hub")).settled["e"][-1].indexes
     assert outcome.succeeded
     assert outcome.seconds >= 2
-
-
-Look = Callable[[KubernetesCluster, Reconciler], Awaitable[None]]
-
-
-def behind(inside: Inside, kubeconfig: object, before: Callable[[], None], look: Look) -> None:
-    """An operator that lists everything, then hears of nothing while something happens, then looks."""
-
-    async def run() -> None:
-        client = await Client.connect(kubeconfig=str(kubeconfig))
-        cluster = KubernetesCluster(client)
-        reconciler = Reconciler(cluster, inside.settings)
-        try:
-            await cluster.relist()
-            await reconciler.reconcile(Ref("ResearchCampaign", inside.space, "c"))
-            await asyncio.to_thread(before)
-            await look(cluster, reconciler)
-        finally:
-            await reconciler.close()
-            await client.close()
-
-    asyncio.run(run())
-
-
-def runs(api: Api, inside: Inside, space: str) -> None:
-    """Have another operator begin an experiment."""
-    api.create(world.experiment(space))
-    assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Running", 60)
-
-
-def test_one_that_has_not_heard_of_a_job_makes_no_second_one(
-    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str
-) -> None:
-    kubelet.ends = lasts("e-1")
-    inside = Inside(plane.kubeconfig, space, hubs.url)
-    found = begun(api, inside, space)
-
-    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
-        cluster.saw("ADDED", api.get("Experiment", space, "e") or {})
-        await reconciler.reconcile(Ref("Experiment", space, "e"))
-
-    behind(inside, plane.kubeconfig, lambda: runs(api, inside, space), look)
-    assert api.get("Job", part(found, "r0"), "e-2") is None
-    assert len(hubs.of(part(found, "hub")).admitted["e"]) == 1
-
-
-def test_one_that_has_not_heard_of_an_experiment_leaves_its_job(
-    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str
-) -> None:
-    kubelet.ends = lasts("e-1")
-    inside = Inside(plane.kubeconfig, space, hubs.url)
-    found = begun(api, inside, space)
-
-    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
-        cluster.saw("ADDED", api.get("Job", part(found, "r0"), "e-1") or {})
-        await reconciler.reconcile(Ref("Experiment", space, "e"))
-
-    behind(inside, plane.kubeconfig, lambda: runs(api, inside, space), look)
-    job = api.get("Job", part(found, "r0"), "e-1")
-    assert job is not None
-    assert "deletionTimestamp" not in job["metadata"]
-
-
-def test_one_that_was_deleted_unheard_of_is_not_admitted(
-    plane: Plane, api: Api, hubs: Hubs, kubelet: Kubelet, space: str
-) -> None:
-    kubelet.ends = lasts()
-    inside = Inside(plane.kubeconfig, space, hubs.url)
-    found = begun(api, inside, space)
-
-    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
-        cluster.saw("ADDED", api.create(world.experiment(space)).json())
-        api.delete("Experiment", space, "e")
-        with pytest.raises(Conflict):
-            await reconciler.reconcile(Ref("Experiment", space, "e"))
-        await reconciler.reconcile(Ref("Experiment", space, "e"))
-
-    behind(inside, plane.kubeconfig, lambda: None, look)
-    assert hubs.of(part(found, "hub")).admitted == {}
-    assert api.get("Job", part(found, "r0"), "e-1") is None
 
 
 def test_what_the_hub_waits_for_without_an_object_is_settled(

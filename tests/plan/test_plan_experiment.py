@@ -163,6 +163,16 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("seen", [replace(SEEN, before=2), replace(SEEN, missing="There is no ConfigMap.")])
+def test_one_that_was_resumed_and_waits_is_not_suspended(seen: ExperimentSeen) -> None:
+    when = {"lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1}
+    was = {"type": "Suspended", "status": "True", "reason": "UserRequested", "message": "", **when}
+    plan = plan_experiment(experiment(status={"phase": "Queued", "conditions": [was]}), seen, NOW, ONE_MACHINE)
+    assert plan.experiment_status is not None
+    held = {one.type: (one.status, one.reason) for one in plan.experiment_status.conditions}
+    assert held["Suspended"] == ("False", "Resumed")
+
+
 HELD = {"finalizers": ["aar.dev/cleanup"], "deletionTimestamp": "2026-01-02T03:04:00Z"}
 """Deleted five seconds ago, and still held."""
 LONG = HELD | {"deletionTimestamp": "2026-01-02T03:03:00Z"}

@@ -29,6 +29,10 @@ class Exists(Conflict):
 class Foreign(ClusterError):
     """An object of that name is there, and it isn't ours: it is never taken over."""
 
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
 
 class Missing(ClusterError):
     """There is no such object, or no such kind."""
@@ -138,11 +142,14 @@ def same_owner(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(marks.get(key) == others.get(key) for key in OWNERS)
 
 
-def foreign(manifest: Mapping[str, Any]) -> str:
+def foreign(manifest: Mapping[str, Any]) -> Foreign:
     """Why an object isn't made."""
     ref = Ref.of(manifest)
     where = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
-    return (
-        f"There is a {ref.kind} {where} that does not belong to this campaign, and what isn't ours is never taken over: "
-        "delete it and this campaign and apply that again, or apply it under another name."
+    way_out = "delete it and this campaign and apply that again, or apply it under another name."
+    if ref.kind == "Experiment":
+        way_out = "delete it, and the campaign goes on by itself."
+    return Foreign(
+        ref.kind,
+        f"There is a {ref.kind} {where} that does not belong to this campaign, and what isn't ours is never taken over: {way_out}",
     )

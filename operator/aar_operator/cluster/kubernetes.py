@@ -15,7 +15,6 @@ from aar_operator.cluster import (
     ClusterError,
     Conflict,
     Exists,
-    Foreign,
     Manifest,
     Missing,
     Ref,
@@ -190,7 +189,7 @@ class KubernetesCluster:
             else:
                 return True
         if not same_owner(manifest, there):
-            raise Foreign(foreign(manifest))
+            raise foreign(manifest)
         self._keep(there)
         return False
 
@@ -237,11 +236,14 @@ class KubernetesCluster:
 
     async def patch_status(self, ref: Ref, status: Manifest, resource_version: str) -> None:
         """See Cluster."""
-        old = (self.cache.get(ref) or {}).get("status", {})
+        known = self.cache.get(ref)
+        old = (known or {}).get("status", {})
         patch = {"metadata": {"resourceVersion": resource_version}, "status": intent.replacement(old, status)}
         try:
             got = await self._client.merge(self._path(ref, "status"), patch, fieldManager=labels.FIELD_MANAGER)
         except Missing as error:
+            if known is not None:
+                self.cache.drop(known)
             raise Conflict(f"{ref.kind} {ref.namespace}/{ref.name} is gone: read again.") from error
         self._own = True
         try:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from aar_operator.cluster import Conflict, Foreign, Manifest, Ref, foreign, holds_on, same_owner
+from aar_operator.cluster import Conflict, Manifest, Ref, foreign, holds_on, same_owner
 from aar_operator.cluster.local_jobs import plan_job
 from aar_operator.cluster.local_node import Node
 from aar_operator.cluster.local_pods import Pods
@@ -99,7 +99,7 @@ class LocalCluster:
         made = self._store.create(self._admitted(manifest))
         there = None if made else self._store.get(Ref.of(manifest))
         if there is not None and not same_owner(manifest, there):
-            raise Foreign(foreign(manifest))
+            raise foreign(manifest)
         return made
 
     async def merge(self, ref: Ref, patch: Manifest) -> None:

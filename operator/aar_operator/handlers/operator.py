@@ -30,6 +30,8 @@ QUIET_KINDS = ("Pod", "Secret", "ServiceAccount")
 """Kinds whose changes alone call for nothing: a pod's end shows in its Job, and the others change only by our own hand. They
 are looked at with whatever else calls for a look, and when they vanish."""
 AGAIN_SECONDS = 5.0
+RECENT_SECONDS = 30.0
+"""A list as old as that is made anew, beside the work, when a term begins."""
 STALE_LISTS = 4
 """Lists that may fail in a row before the process counts as ill."""
 
@@ -82,6 +84,8 @@ class Operator:
         await self._lease.acquire()
         self._metrics.leader.set(1)
         self._leading = True
+        if time.monotonic() - self._listed > RECENT_SECONDS:
+            self._doubted.set()
         self._add_all()
         self._workers.start(self._settings.workers)
         try:
@@ -91,6 +95,7 @@ class Operator:
         self._metrics.leader.set(0)
         await self._workers.stop()
         self._hold_nothing()
+        await self._reconciler.close()
         self._doubted.set()  # watches tell nothing of what was deleted while they were broken
 
     def _hold_nothing(self) -> None:

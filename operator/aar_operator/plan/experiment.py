@@ -14,7 +14,7 @@ from aar_operator.manifests import experiment as manifest
 from aar_operator.plan.letting_go import children, deleted, held, over
 from aar_operator.plan.line import OVER
 from aar_operator.plan.model import ExperimentSeen, Note, Plan
-from aar_operator.plan.running import running, suspended
+from aar_operator.plan.running import resumed, running, suspended
 from aar_operator.plan.settling import settlement, unscored, without_score
 from aar_operator.plan.verdicts import Verdict, known_reason, write
 from aar_operator.plan.waits import AGAIN_SECONDS, MISSING_SECONDS, SELDOM_SECONDS
@@ -23,6 +23,7 @@ from aar_operator.settings import Settings
 MAX_JOBS = 3
 """Jobs made for one experiment before it counts as lost: somebody keeps deleting them."""
 RESEARCH = ("Exploration", "Smoke")
+WAITS = "It waits again."
 NO_PLACE = (
     "It waits for a place: experiments that run, or whose turn is before its own, take all that the campaign's "
     "experiments.parallelism and experiments.maxGPUs allow."
@@ -115,7 +116,7 @@ def _next_in_line(experiment: Experiment, campaign: ResearchCampaign, seen: Expe
     at_once = gpus * manifest.at_once(experiment.spec.seeds, gpus, limits.max_gpus)
     if seen.before >= limits.parallelism or (gpus > 0 and seen.gpus_before + at_once > limits.max_gpus):
         waits = Verdict(ExperimentCondition.ACCEPTED, None, Reason.WAITING_FOR_PLACE, NO_PLACE)
-        return Plan(experiment_status=write(experiment, "Queued", now, waits))
+        return Plan(experiment_status=write(experiment, "Queued", now, waits, *resumed(experiment, WAITS)))
     asked = AdmissionRequest(uid=experiment.metadata.uid, spec=experiment.spec, max_attempts=manifest.MAX_RUNS)
     return Plan(merge=held(experiment), ask=asked)
 
@@ -154,4 +155,5 @@ def _unanswered(experiment: Experiment, campaign: ResearchCampaign, seen: Experi
 
 
 def _waiting(experiment: Experiment, verdict: Verdict, now: datetime, again: float, *more: Verdict) -> Plan:
-    return Plan(experiment_status=write(experiment, "Queued", now, verdict, *more), requeue=again)
+    status = write(experiment, "Queued", now, verdict, *resumed(experiment, WAITS), *more)
+    return Plan(experiment_status=status, requeue=again)

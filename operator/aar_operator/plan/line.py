@@ -89,13 +89,13 @@ class Line:
         else:
             self._begun.discard(name)
 
-    def forget(self, name: str) -> None:
-        """It is no more."""
+    def forget(self, name: str) -> bool:
+        """It is no more. Whether it ran or waited, so that others may move up."""
         phase = self._phase.pop(name, None)
         if phase is not None:
             self.phases[phase] -= 1
-        self._open.pop(name, None)
         self._begun.discard(name)
+        return self._open.pop(name, None) is not None
 
     def __iter__(self) -> Iterator[str]:
         """Names of those that run or wait."""

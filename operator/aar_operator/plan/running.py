@@ -23,8 +23,7 @@ def running(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan
         refused or Verdict(ExperimentCondition.ACCEPTED, True, Reason.VALID, "The hub admitted it."),
         Verdict(ExperimentCondition.BUDGET_RESERVED, True, Reason.RESERVED, "Money for it is held."),
     ]
-    if any(c.type == ExperimentCondition.SUSPENDED for c in experiment.status.conditions):
-        verdicts.append(Verdict(ExperimentCondition.SUSPENDED, False, Reason.RESUMED, "It runs on."))
+    verdicts += resumed(experiment, "It runs on.")
     if any(c.type == ExperimentCondition.SCORED for c in experiment.status.conditions):
         told = "It is scored once its Job has ended."
         verdicts.append(Verdict(ExperimentCondition.SCORED, False, Reason.WAITING_FOR_SCORER, told))
@@ -36,6 +35,14 @@ def running(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan
     if refused is not None and not _says(experiment, refused):
         notes = (Note("Warning", str(refused.reason), refused.message),)
     return Plan(experiment_status=status, merge=_run(seen, True), notes=notes, requeue=again)
+
+
+def resumed(experiment: Experiment, message: str) -> tuple[Verdict, ...]:
+    """What is said of one that was suspended and is no more; nothing of others."""
+    was = any(c.type == ExperimentCondition.SUSPENDED for c in experiment.status.conditions)
+    if not was or experiment.spec.desired_state == "Suspended":
+        return ()
+    return (Verdict(ExperimentCondition.SUSPENDED, False, Reason.RESUMED, message),)
 
 
 def suspended(experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:

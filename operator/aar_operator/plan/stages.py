@@ -71,7 +71,7 @@ def _preparing(campaign: ResearchCampaign, plan: Plan, status: CampaignStatus, b
         limit = campaign.spec.active_deadline_seconds
         message = (
             f"The {limit} s of spec.activeDeadlineSeconds passed before research began: see its other conditions and its "
-            "experiments for what it waited for, and apply it again with more time."
+            "experiments for what it waited for, delete it, and apply it again with more time."
         )
         return ending.failed(campaign, plan, status, Reason.DEADLINE_EXCEEDED, message, now)
     message = "Weak labels, floor and ceiling are being made."

@@ -13,7 +13,7 @@ from aar_api.campaign import CampaignSpec, ResearchCampaign
 from aar_api.conditions import CampaignCondition, is_true
 from aar_api.wire import CampaignOpening, ErrorBody
 
-from aar_operator.cluster import Cluster, Foreign, Invalid, Manifest, Ref
+from aar_operator.cluster import Cluster, Conflict, Foreign, Invalid, Manifest, Ref
 from aar_operator.hubs import HubError, HubRefused
 from aar_operator.plan.acceptance import REFUSALS, WAIT_SECONDS, name_taken, not_made
 from aar_operator.plan.campaign import plan_campaign
@@ -71,10 +71,16 @@ class CampaignReconciler:
         campaign = asked if line is None else line.plan_by(asked)
         fresh = secrets.token_urlsafe(TOKEN_BYTES)
         plan = plan_campaign(campaign, seen, fresh, now, self._settings.now())
+        if plan.stage is not None and plan.stage[0] == "verifying" and not seen.exploring:
+            # Whatever is under way is cancelled then, and a watch may be behind.
+            seen = replace(seen, exploring=await self._surroundings.exploring(campaign))
+            plan = plan_campaign(campaign, seen, fresh, now, self._settings.now())
         try:
             await carry_out(self._cluster, plan)
         except Foreign as error:
-            plan = name_taken(campaign, str(error), now)
+            # A name that only the hub chose concerns one experiment, and it is asked for again.
+            refused = not_made if error.kind == "Experiment" else name_taken
+            plan = refused(campaign, str(error), now)
         except Invalid as error:
             plan = not_made(campaign, str(error), now)
         if line is not None:
@@ -178,13 +184,26 @@ class CampaignReconciler:
         refusal = line.refused(asked.metadata.generation, now, WAIT_SECONDS)
         due = line.opened != asked.metadata.generation and refusal is None
         if due and not around.mistakes and not around.over_quota:
+            await self._is_newest(asked)
             refusal = await self._open(asked, line, now)
         if line.in_force is not None and line.in_force.suspend != asked.spec.suspend:
             # Whatever else is asked for, that counts.
+            await self._is_newest(asked)
             spec = line.plan_by(asked).spec
             await line.hub.open(_opening(asked, spec))
             line.in_force = spec
         return refusal
+
+    async def _is_newest(self, asked: ResearchCampaign) -> None:
+        """A hub that was given a later spec must not be given this one.
+
+        Raises:
+            Conflict: it is not what the server has.
+        """
+        meta = asked.metadata
+        there = await self._cluster.look(Ref("ResearchCampaign", meta.namespace, meta.name))
+        if there is None or (there["metadata"]["uid"], there["metadata"]["generation"]) != (meta.uid, meta.generation):
+            raise Conflict(f"ResearchCampaign {meta.namespace}/{meta.name} was changed: read again.")
 
     async def _open(self, asked: ResearchCampaign, line: Line, now: datetime) -> ErrorBody | None:
         """Why the hub does not take what is asked for.

@@ -31,25 +31,38 @@ class ExperimentReconciler:
         self._settings, self._jobs = settings, Jobs(cluster)
 
     async def gone(self, ref: Ref) -> Outcome:
-        """Its finalizer lets it go only when nothing is left of it; what somebody forced out of that is removed here."""
+        """Its finalizer lets it go only when nothing is left of it; what somebody forced out of that is removed here. Those that
+        waited behind it may have its place.
+        """
         await self._bury(ref, "")
-        return Outcome()
+        wake: list[Ref] = []
+        for name in self._lines.left(ref.namespace):
+            campaign = await self._campaign(Ref("ResearchCampaign", ref.namespace, name))
+            if campaign is not None and campaign.metadata.deletion_timestamp is None:
+                wake += self._turns(campaign)
+        return Outcome(wake=tuple(wake))
 
     async def reconcile(self, ref: Ref, read: Manifest, now: datetime) -> Outcome:
         """Observe, plan, apply; once more with the hub's word, if it was asked."""
         experiment = self._reading.experiment(read)
         await self._bury(ref, experiment.metadata.uid)
-        campaign = await self._campaign(experiment)
+        above = Ref("ResearchCampaign", ref.namespace, experiment.spec.campaign_ref)
+        leaving = experiment.metadata.deletion_timestamp is not None
+        campaign = await self._campaign(above)
+        if campaign is None and leaving:
+            # It would be let go unpaid: whether there is none is the server's to say.
+            await self._cluster.look(above)
+            campaign = await self._campaign(above)
         line = None if campaign is None else await self._pool.line(campaign)
+        if line is None and campaign is not None and leaving:
+            await self._pool.look(campaign)
+            line = await self._pool.line(campaign)
         if campaign is not None and line is not None:
             campaign = line.plan_by(campaign)
         experiment, seen = await self._observe(experiment, read, campaign, line, now)
         plan = self._plan(experiment, seen, now)
-        if (
-            seen.job is None
-            and experiment.status.job_ref is not None
-            and (plan.ask is not None or plan.settle is not None)
-        ):
+        known = experiment.status.job_ref is not None
+        if seen.job is None and (plan.settle is not None or (known and plan.ask is not None)):
             await self._jobs.reread(experiment)
             experiment, seen = await self._observe(experiment, read, campaign, line, now)
             plan = self._plan(experiment, seen, now)
@@ -69,8 +82,7 @@ class ExperimentReconciler:
         written = await report(self._cluster, ref, read, status, plan)
         ended = written.moved and status is not None and idle(status)
         gives_way = ended or (written.changed and seen.job is None)
-        wake = self._next(experiment, campaign) if gives_way else ()
-        above = Ref("ResearchCampaign", ref.namespace, experiment.spec.campaign_ref)
+        wake = self._turns(campaign) if gives_way and campaign is not None else ()
         return Outcome(0.0 if ended else plan.requeue, wake, (above,) if written.moved else ())
 
     def _plan(self, experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:
@@ -127,19 +139,18 @@ class ExperimentReconciler:
             missing=missing,
         )
 
-    async def _campaign(self, experiment: Experiment) -> ResearchCampaign | None:
-        ref = Ref("ResearchCampaign", experiment.metadata.namespace, experiment.spec.campaign_ref)
+    async def _campaign(self, ref: Ref) -> ResearchCampaign | None:
         found = await self._cluster.get(ref)
         return None if found is None else next(iter(self._reading.campaigns([found])), None)
 
     def _line(self, experiment: Experiment) -> line_up.Line:
         return self._lines.of(experiment.metadata.namespace, experiment.spec.campaign_ref)
 
-    def _next(self, experiment: Experiment, campaign: ResearchCampaign | None) -> tuple[Ref, ...]:
-        """Whoever ends makes room for those that wait."""
-        places = 0 if campaign is None else campaign.spec.experiments.parallelism
-        turns = self._line(experiment).next(places)
-        return tuple(Ref("Experiment", experiment.metadata.namespace, name) for name in turns)
+    def _turns(self, campaign: ResearchCampaign) -> tuple[Ref, ...]:
+        """Those that were told to wait and may have a place now: whoever ends makes room."""
+        meta = campaign.metadata
+        turns = self._lines.of(meta.namespace, meta.name).next(campaign.spec.experiments.parallelism)
+        return tuple(Ref("Experiment", meta.namespace, name) for name in turns)
 
     async def _bury(self, ref: Ref, uid: str) -> None:
         """Remove the Jobs of an object of that name that is no more."""

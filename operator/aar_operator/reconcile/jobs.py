@@ -58,8 +58,13 @@ class Jobs:
         return Attempts(_attempt(name, newest), view, seconds_by_index(others, now))
 
     async def reread(self, experiment: Experiment) -> None:
-        """Have the server say which Jobs the experiment has: a watch that broke tells of none, and a second one must not be made."""
-        await self._cluster.find("Job", {labels.EXPERIMENT_UID: experiment.metadata.uid}, fresh=True)
+        """Have the server say which Jobs the experiment has, and in which namespaces: a watch that broke tells of none, and a second
+        one must not be made.
+        """
+        for one in await self._cluster.find("Job", {labels.EXPERIMENT_UID: experiment.metadata.uid}, fresh=True):
+            space = Ref("Namespace", "", one["metadata"]["namespace"])
+            if await self._cluster.get(space) is None:
+                await self._cluster.look(space)
 
     async def left(self, ref: Ref, uid: str) -> list[Manifest]:
         """Jobs of an experiment of that name that is no more; `uid` is of the one that is there, empty for none."""

@@ -109,6 +109,12 @@ class HubPool:
         secret = await self._cluster.get(Ref("Secret", namespace, manifest.NAME))
         return None if secret is None else _secret(secret, "operatorToken")
 
+    async def look(self, campaign: ResearchCampaign) -> None:
+        """Have the server say where the hub is, where nobody here has heard of it."""
+        namespace = part_namespace(campaign, "hub")
+        for kind in ("Service", "Secret"):
+            await self._cluster.look(Ref(kind, namespace, manifest.NAME))
+
     async def line(self, campaign: ResearchCampaign) -> Line | None:
         """The line to the campaign's hub; none until its Service has an address."""
         service = await self._cluster.get(Ref("Service", part_namespace(campaign, "hub"), manifest.NAME))

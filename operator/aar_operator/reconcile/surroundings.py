@@ -26,6 +26,8 @@ class Surroundings:
 
     def __init__(self, cluster: Cluster, reading: Reading, lines: Lines, settings: Settings) -> None:
         self._cluster, self._reading, self._lines, self._settings = cluster, reading, lines, settings
+        self._childless: set[str] = set()
+        """UIDs of campaigns that have to go of which the server has said that they have no experiment."""
 
     async def seen(self, campaign: ResearchCampaign, asked: ResearchCampaign, now: datetime) -> CampaignSeen:
         """Everything but what the hub says, around a campaign as it is in force and as it is asked for."""
@@ -46,16 +48,33 @@ class Surroundings:
         )
 
     async def _children(self, campaign: ResearchCampaign) -> tuple[Target, ...]:
-        """Looked for only when they have to go."""
+        """Looked for only when they have to go. That there are none is the server's to say: nothing holds their namespaces then."""
         meta = campaign.metadata
         if meta.deletion_timestamp is None:
             return ()
-        found = await self._cluster.find("Experiment", namespace=meta.namespace)
-        ours = [one["metadata"]["name"] for one in found if one["spec"].get("campaignRef") == meta.name]
+        ours = await self._experiments(campaign)
+        if not ours and meta.uid not in self._childless:
+            ours = await self._experiments(campaign, fresh=True)
+            if not ours:
+                self._childless.add(meta.uid)
         return tuple(Target("Experiment", meta.namespace, name) for name in ours)
 
+    async def _experiments(self, campaign: ResearchCampaign, fresh: bool = False) -> list[str]:
+        meta = campaign.metadata
+        found = await self._cluster.find("Experiment", namespace=meta.namespace, fresh=fresh)
+        return [one["metadata"]["name"] for one in found if one["spec"].get("campaignRef") == meta.name]
+
+    async def exploring(self, campaign: ResearchCampaign) -> bool:
+        """Whether anything that was asked for is under way, with what the server has and nobody here has heard of yet."""
+        await self._experiments(campaign, fresh=True)
+        return self._lines.of(campaign.metadata.namespace, campaign.metadata.name).exploring
+
     async def _namespaces(self, campaign: ResearchCampaign) -> tuple[str, ...]:
-        found = await self._cluster.find("Namespace", {labels.CAMPAIGN_UID: campaign.metadata.uid})
+        """That a campaign that has to go has none left is the server's to say: nothing holds it then."""
+        marks = {labels.CAMPAIGN_UID: campaign.metadata.uid}
+        found = await self._cluster.find("Namespace", marks)
+        if not found and campaign.metadata.deletion_timestamp is not None:
+            found = await self._cluster.find("Namespace", marks, fresh=True)
         return tuple(one["metadata"]["name"] for one in found)
 
     async def _researchers(self, campaign: ResearchCampaign) -> dict[str, ResearcherState]:

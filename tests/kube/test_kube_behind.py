@@ -1,0 +1,284 @@
+"""An operator that has not heard of everything does nothing that could not be undone: of two replicas one may lead at any moment."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from aar_api.experiment import stored
+from aar_operator.cluster import Conflict, Ref
+from aar_operator.cluster.kubernetes import KubernetesCluster
+from aar_operator.reconcile import Reconciler
+from aar_operator.reconcile.jobs import Jobs
+from kube import world
+from kube.behind import behind, heard
+from kube.hubdouble import Hubs
+from kube.inside import Inside
+from kube.plane import Plane
+from kube.world import Api, Kubelet, condition, part, phase
+
+CAMPAIGN, EXPERIMENT = "ResearchCampaign", "Experiment"
+
+
+RUN_ON = ("researcher", "a-1", "b-1", "e-1")
+"""Jobs; all others end well."""
+
+
+@pytest.fixture
+def inside(plane: Plane, hubs: Hubs, kubelet: Kubelet, space: str) -> Inside:
+    """The operator that leads."""
+    kubelet.ends = lambda pod: None if pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] in RUN_ON else 0
+    return Inside(plane.kubeconfig, space, hubs.url)
+
+
+def status(api: Api, space: str) -> dict:
+    return (api.get(CAMPAIGN, space, "c") or {}).get("status", {})
+
+
+def begun(api: Api, inside: Inside, space: str, **spec: object) -> dict:
+    found = api.create(world.campaign(space, **spec)).json()
+    assert inside.live(lambda: phase(api.get(CAMPAIGN, space, "c")) == "Researching", 120)
+    return found
+
+
+def runs(api: Api, inside: Inside, space: str) -> None:
+    """Have another operator begin an experiment."""
+    api.create(world.experiment(space))
+    assert inside.live(lambda: phase(api.get("Experiment", space, "e")) == "Running", 60)
+
+
+def test_one_that_has_not_heard_of_a_job_makes_no_second_one(
+    plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str
+) -> None:
+    found = begun(api, inside, space)
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        cluster.saw("ADDED", api.get("Experiment", space, "e") or {})
+        await reconciler.reconcile(Ref("Experiment", space, "e"))
+
+    behind(inside, plane.kubeconfig, lambda: runs(api, inside, space), look)
+    assert api.get("Job", part(found, "r0"), "e-2") is None
+    assert len(hubs.of(part(found, "hub")).admitted["e"]) == 1
+
+
+def test_one_that_has_not_heard_of_an_experiment_leaves_its_job(
+    plane: Plane, api: Api, inside: Inside, space: str
+) -> None:
+    found = begun(api, inside, space)
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        cluster.saw("ADDED", api.get("Job", part(found, "r0"), "e-1") or {})
+        await reconciler.reconcile(Ref("Experiment", space, "e"))
+
+    behind(inside, plane.kubeconfig, lambda: runs(api, inside, space), look)
+    job = api.get("Job", part(found, "r0"), "e-1")
+    assert job is not None
+    assert "deletionTimestamp" not in job["metadata"]
+
+
+def test_one_that_was_deleted_unheard_of_is_not_admitted(
+    plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str
+) -> None:
+    found = begun(api, inside, space)
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        cluster.saw("ADDED", api.create(world.experiment(space)).json())
+        api.delete("Experiment", space, "e")
+        with pytest.raises(Conflict):
+            await reconciler.reconcile(Ref("Experiment", space, "e"))
+        await reconciler.reconcile(Ref("Experiment", space, "e"))
+
+    behind(inside, plane.kubeconfig, lambda: None, look)
+    assert hubs.of(part(found, "hub")).admitted == {}
+    assert api.get("Job", part(found, "r0"), "e-1") is None
+
+
+def test_a_later_term_plans_by_what_the_hub_took_last(plane: Plane, api: Api, inside: Inside, space: str) -> None:
+    """What it took, and not what it was asked by the last edit, which is none that it takes."""
+    found = begun(api, inside, space)
+    second = part(found, "r1")
+
+    def another_leads() -> None:
+        api.patch(CAMPAIGN, space, "c", {"spec": {"researchers": {"count": 2}}})
+        assert inside.live(lambda: api.get("Job", second, "researcher"), 120)
+        transfer = [{"name": "x", "params": {"a": []}}]
+        changed = api.patch(CAMPAIGN, space, "c", {"spec": {"evaluation": {"transferTasks": transfer}}})
+        assert changed.is_success, changed.text
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        await reconciler.close()
+        await cluster.relist()
+        await reconciler.reconcile(Ref(CAMPAIGN, space, "c"))
+
+    behind(inside, plane.kubeconfig, another_leads, look)
+    job = api.get("Job", second, "researcher")
+    assert job is not None
+    assert "deletionTimestamp" not in job["metadata"]
+    assert "without the last change" in condition(api.get(CAMPAIGN, space, "c"), "Accepted")[2]
+
+
+@pytest.mark.parametrize("unheard", ["Experiment", "Namespace", "Service"])
+def test_a_deleted_campaign_is_held_until_the_server_says_that_nothing_is_left(
+    plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str, unheard: str
+) -> None:
+    found = begun(api, inside, space)
+    runs(api, inside, space)
+    api.delete(CAMPAIGN, space, "c")
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        for _ in range(2):
+            await reconciler.reconcile(Ref(CAMPAIGN, space, "c"))
+            cluster.saw("MODIFIED", api.get(EXPERIMENT, space, "e") or {})
+            await reconciler.reconcile(Ref(EXPERIMENT, space, "e"))
+
+    heard(inside, plane.kubeconfig, lambda one: one["kind"] in ("Experiment", unheard), look)
+    there = api.get(CAMPAIGN, space, "c")
+    assert there is not None
+    assert there["metadata"]["finalizers"]
+    assert [one.outcome for one in hubs.of(part(found, "hub")).settled["e"]] == ["cancelled"]
+
+
+def test_a_deleted_experiment_is_settled_though_its_campaign_is_unheard_of(
+    plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str
+) -> None:
+    found = begun(api, inside, space)
+    runs(api, inside, space)
+    api.delete(EXPERIMENT, space, "e")
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        await reconciler.reconcile(Ref(EXPERIMENT, space, "e"))
+        assert api.get(EXPERIMENT, space, "e"), "it is held"
+        await reconciler.reconcile(Ref(CAMPAIGN, space, "c"))
+        await reconciler.reconcile(Ref(EXPERIMENT, space, "e"))
+
+    heard(inside, plane.kubeconfig, lambda one: one["kind"] in (CAMPAIGN, "Service", "Secret"), look)
+    assert [one.outcome for one in hubs.of(part(found, "hub")).settled["e"]] == ["cancelled"]
+
+
+def test_what_waits_moves_up_when_one_before_it_has_vanished(
+    plane: Plane, api: Api, inside: Inside, space: str
+) -> None:
+    begun(api, inside, space, experiments={"parallelism": 1})
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        for name in "ab":
+            cluster.saw("ADDED", api.create(world.experiment(space, name)).json())
+        await reconciler.reconcile(Ref(EXPERIMENT, space, "b"))
+        assert phase(api.get(EXPERIMENT, space, "b")) == "Queued"
+        api.delete(EXPERIMENT, space, "a")
+        with pytest.raises(Conflict):
+            await reconciler.reconcile(Ref(EXPERIMENT, space, "a"))
+        outcome = await reconciler.reconcile(Ref(EXPERIMENT, space, "a"))
+        assert outcome.wake == (Ref(EXPERIMENT, space, "b"),)
+        assert (await reconciler.reconcile(Ref(EXPERIMENT, space, "a"))).wake == (), "once"
+
+    behind(inside, plane.kubeconfig, lambda: None, look)
+
+
+def test_what_ran_is_paid_though_its_job_is_unheard_of(
+    plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str
+) -> None:
+    found = begun(api, inside, space)
+    runs(api, inside, space)
+    api.patch(EXPERIMENT, space, "e", {"spec": {"desiredState": "Cancelled"}})
+    # As it is where the answer to making the Job was lost.
+    assert api.patch(EXPERIMENT, space, "e", {"status": None}, "status").is_success
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        await reconciler.reconcile(Ref(CAMPAIGN, space, "c"))
+        await reconciler.reconcile(Ref(EXPERIMENT, space, "e"))
+
+    heard(inside, plane.kubeconfig, lambda one: one["kind"] == "Job", look)
+    (told,) = hubs.of(part(found, "hub")).settled["e"]
+    assert (told.outcome, told.job_name) == ("cancelled", "e-1")
+
+
+def test_a_job_is_believed_though_its_namespace_is_unheard_of(
+    plane: Plane, api: Api, inside: Inside, space: str
+) -> None:
+    found = begun(api, inside, space)
+    runs(api, inside, space)
+    where = part(found, "r0")
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        jobs, one = Jobs(cluster), stored(api.get(EXPERIMENT, space, "e") or {})
+        found = [await jobs.of(one, None, datetime.now(UTC))]
+        await jobs.reread(one)
+        found.append(await jobs.of(one, None, datetime.now(UTC)))
+        assert [attempts.number for attempts in found] == [0, 1]
+
+    heard(inside, plane.kubeconfig, lambda one: one["kind"] == "Job" or one["metadata"]["name"] == where, look)
+
+
+def test_research_is_not_ended_over_an_experiment_that_is_unheard_of(
+    plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str
+) -> None:
+    found = begun(api, inside, space)
+    runs(api, inside, space)
+    hub = hubs.of(part(found, "hub"))
+    hub.finished = ("r0",)
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        await reconciler.reconcile(Ref(CAMPAIGN, space, "c"))
+
+    heard(inside, plane.kubeconfig, lambda one: one["kind"] == EXPERIMENT, look)
+    assert hub.stage == "researching"
+    assert "researchEndReason" not in status(api, space)
+
+
+def test_a_hub_is_given_no_earlier_spec(plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str) -> None:
+    found = begun(api, inside, space)
+    hub = hubs.of(part(found, "hub"))
+
+    def another_leads() -> None:
+        api.patch(CAMPAIGN, space, "c", {"spec": {"budget": {"limitUSD": "7.00"}}})
+        assert inside.live(lambda: hub.opening and str(hub.opening.spec.budget.limit_usd) == "7.00", 60)
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        await reconciler.close()
+        with pytest.raises(Conflict):
+            await reconciler.reconcile(Ref(CAMPAIGN, space, "c"))
+        assert hub.opening is not None
+        assert str(hub.opening.spec.budget.limit_usd) == "7.00"
+        await reconciler.reconcile(Ref(CAMPAIGN, space, "c"))
+
+    behind(inside, plane.kubeconfig, another_leads, look)
+    assert str(status(api, space)["inForce"]["limitUSD"]) == "7.00"
+
+
+def test_a_held_experiment_that_was_forced_away_keeps_no_job(
+    plane: Plane, api: Api, inside: Inside, space: str
+) -> None:
+    found = begun(api, inside, space)
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        one = world.experiment(space)
+        one["metadata"]["finalizers"] = ["aar.dev/cleanup"]
+        cluster.saw("ADDED", api.create(one).json())
+        api.patch(EXPERIMENT, space, "e", {"metadata": {"finalizers": None}})
+        api.delete(EXPERIMENT, space, "e")
+        ref = Ref(EXPERIMENT, space, "e")
+        await reconciler.reconcile(ref)
+        assert api.get("Job", part(found, "r0"), "e-1")
+        with pytest.raises(Conflict):
+            await reconciler.reconcile(ref)
+        await reconciler.reconcile(ref)
+
+    behind(inside, plane.kubeconfig, lambda: None, look)
+    job = api.get("Job", part(found, "r0"), "e-1")
+    assert job is None or "deletionTimestamp" in job["metadata"]
+
+
+def test_a_name_that_a_persons_experiment_has_stops_no_campaign(
+    api: Api, hubs: Hubs, inside: Inside, space: str
+) -> None:
+    found = begun(api, inside, space)
+    api.create(world.experiment(space, "c-1", campaignRef="nobody"))
+    hubs.of(part(found, "hub")).ask_for("c-1", {"campaignRef": "c", "method": {"builtin": "hard-labels"}})
+    ready = lambda: condition(api.get(CAMPAIGN, space, "c"), "Ready")  # noqa: E731
+    assert inside.live(lambda: ready()[1] == "ClusterRefused", 60)
+    assert "delete it, and the campaign goes on by itself" in ready()[2]
+    assert status(api, space)["phase"] == "Researching"
+    api.delete(EXPERIMENT, space, "c-1")
+    asked = lambda: (api.get(EXPERIMENT, space, "c-1") or {}).get("spec", {}).get("campaignRef")  # noqa: E731
+    assert inside.live(lambda: asked() == "c" and phase(api.get(EXPERIMENT, space, "c-1")) == "Complete", 60)
