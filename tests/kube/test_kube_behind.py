@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 from aar_api.experiment import stored
 from aar_operator.cluster import Conflict, Ref
+from aar_operator.cluster.client import Client
 from aar_operator.cluster.kubernetes import KubernetesCluster
+from aar_operator.cluster.lease import Lease, LeaseLost
+from aar_operator.handlers.operator import Operator
+from aar_operator.metrics import Metrics
 from aar_operator.reconcile import Reconciler
 from aar_operator.reconcile.jobs import Jobs
 from kube import world
@@ -93,9 +99,28 @@ def test_one_that_was_deleted_unheard_of_is_not_admitted(
     assert api.get("Job", part(found, "r0"), "e-1") is None
 
 
-def test_a_later_term_plans_by_what_the_hub_took_last(plane: Plane, api: Api, inside: Inside, space: str) -> None:
-    """What it took, and not what it was asked by the last edit, which is none that it takes."""
-    found = begun(api, inside, space)
+async def led(operator: Operator, enough: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A term that ends when it is enough."""
+
+    async def acquire(_: Lease) -> None:
+        """Nobody else has it."""
+
+    async def keep(_: Lease) -> None:
+        while not await asyncio.to_thread(enough):
+            await operator.cluster.relist()
+            await asyncio.sleep(0.2)
+        raise LeaseLost("Enough.")
+
+    monkeypatch.setattr(Lease, "acquire", acquire)
+    monkeypatch.setattr(Lease, "keep", keep)
+    await operator._term()
+
+
+def test_a_later_term_plans_by_what_the_hub_took_last(
+    plane: Plane, api: Api, inside: Inside, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not by what it took in an earlier term, nor by the last edit, which is none that it takes."""
+    found = api.create(world.campaign(space)).json()
     second = part(found, "r1")
 
     def another_leads() -> None:
@@ -105,16 +130,23 @@ def test_a_later_term_plans_by_what_the_hub_took_last(plane: Plane, api: Api, in
         changed = api.patch(CAMPAIGN, space, "c", {"spec": {"evaluation": {"transferTasks": transfer}}})
         assert changed.is_success, changed.text
 
-    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
-        await reconciler.close()
-        await cluster.relist()
-        await reconciler.reconcile(Ref(CAMPAIGN, space, "c"))
+    def accepted() -> str:
+        return condition(api.get(CAMPAIGN, space, "c"), "Accepted")[2]
 
-    behind(inside, plane.kubeconfig, another_leads, look)
+    async def terms() -> None:
+        client = await Client.connect(kubeconfig=str(plane.kubeconfig))
+        operator = Operator(inside.settings, client, Metrics())
+        try:
+            await led(operator, lambda: status(api, space).get("phase") == "Researching", monkeypatch)
+            await asyncio.to_thread(another_leads)
+            await led(operator, lambda: "without the last change" in accepted(), monkeypatch)
+        finally:
+            await client.close()
+
+    asyncio.run(asyncio.wait_for(terms(), 240))
     job = api.get("Job", second, "researcher")
     assert job is not None
     assert "deletionTimestamp" not in job["metadata"]
-    assert "without the last change" in condition(api.get(CAMPAIGN, space, "c"), "Accepted")[2]
 
 
 @pytest.mark.parametrize("unheard", ["Experiment", "Namespace", "Service"])
