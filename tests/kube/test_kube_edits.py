@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aar_api.campaign import Spend
+from aar_operator.manifests import book as books
 from aar_operator.settings import NamespaceLimits
 from kube import world
 from kube.hubdouble import Hubs, OneHub
@@ -111,11 +112,15 @@ def test_a_malformed_one_that_is_deleted_is_entered_in_the_book(
     hub.spend = Spend(total_usd="0.80")
     comes_to(api, inside, space, "Researching", change(api, space, **UNTAKEN["malformed"][0]))
     assert inside.live(lambda: campaign(api, space)["status"].get("spendByMonth"), 60), "it is counted on"
+    this_month = next(iter(campaign(api, space)["status"]["spendByMonth"]))
+    earlier = {"long-gone": '{"2020-01": "1.00"}', "another": json.dumps({this_month: "0.10"})}
+    assert api.create(books.build(space, inside.settings) | {"data": earlier}).status_code == 201
     api.delete("ResearchCampaign", space, "c")
     assert inside.live(lambda: campaign(api, space) == {}, 180)
     assert [one.outcome for one in hub.settled["held"]][-1:] == ["cancelled"]
     book = api.get("ConfigMap", f"{space}-op", f"book.{space}")
     assert book is not None
+    assert set(book["data"]) == {"another", found["metadata"]["uid"]}, "a sum is made of the present month"
     assert list(json.loads(book["data"][found["metadata"]["uid"]]).values()) == ["0.80"]
 
 

@@ -114,6 +114,8 @@ def test_room_for_a_change_of_one_that_was_accepted_first(case: str) -> None:
 def test_one_that_leaves_is_entered_in_the_book_and_counts_once() -> None:
     entered = {"a": '{"2026-02": "9.00", "2026-03": "1.50"}', "b": '{"2026-03": "2.00"}', "c": "{}"}
     assert book.spent(entered, "2026-03", {"b"}) == ["1.50", "0"]
+    assert book.outdated(entered, "2026-03") == ("c",)
+    assert book.outdated(entered, "2026-04") == ("a", "b", "c")
 
 
 def test_months_add_up_to_the_total() -> None:

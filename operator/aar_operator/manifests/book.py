@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from aar_api import labels
 
@@ -21,9 +21,14 @@ def build(namespace: str, settings: Settings) -> Manifest:
     return obj("v1", "ConfigMap", f"book.{namespace}", settings.operator_namespace, marks(namespace))
 
 
-def entry(uid: str, months: Mapping[str, str]) -> Manifest:
-    """The patch that enters what a campaign spent, US dollars by month."""
-    return {"data": {uid: json.dumps(dict(months), sort_keys=True)}}
+def entry(uid: str, months: Mapping[str, str], outdated: Iterable[str] = ()) -> Manifest:
+    """The patch that enters what a campaign spent, US dollars by month, and strikes out entries: a ConfigMap takes 1 MiB."""
+    return {"data": {**dict.fromkeys(outdated), uid: json.dumps(dict(months), sort_keys=True)}}
+
+
+def outdated(book: Mapping[str, str], month: str) -> tuple[str, ...]:
+    """UIDs of campaigns that spent nothing in that month or later."""
+    return tuple(uid for uid, months in book.items() if max(json.loads(months), default="") < month)
 
 
 def spent(book: Mapping[str, str], month: str, here: Collection[str]) -> list[str]:

@@ -45,14 +45,14 @@ def deleted(campaign: ResearchCampaign, seen: CampaignSeen, now: datetime, setti
         kept = tuple(f for f in campaign.metadata.finalizers if f != labels.FINALIZER)
         return Plan(release=(finalizers(campaign, kept),))
     return Plan(
-        **_entered(campaign.model_copy(update={"status": status}), settings),
+        **_entered(campaign.model_copy(update={"status": status}), seen, settings),
         delete=spaces,
         campaign_status=status,
         requeue=POLL_SECONDS,
     )
 
 
-def _entered(campaign: ResearchCampaign, settings: Settings) -> dict[str, Any]:
+def _entered(campaign: ResearchCampaign, seen: CampaignSeen, settings: Settings) -> dict[str, Any]:
     """What keeps a deleted campaign's spend in its namespace's book."""
     if settings.one_machine or not campaign.status.spend_by_month:
         return {}
@@ -63,7 +63,7 @@ def _entered(campaign: ResearchCampaign, settings: Settings) -> dict[str, Any]:
         "merge": (
             (
                 Target("ConfigMap", meta["namespace"], meta["name"]),
-                book.entry(campaign.metadata.uid, campaign.status.spend_by_month),
+                book.entry(campaign.metadata.uid, campaign.status.spend_by_month, seen.outdated),
             ),
         ),
     }

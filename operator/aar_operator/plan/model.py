@@ -127,6 +127,8 @@ class CampaignSeen:
     """Whether an experiment runs or waits that a researcher or a person asked for."""
     children: tuple[Target, ...] = ()
     """Its experiments, if the campaign is to go."""
+    outdated: tuple[str, ...] = ()
+    """Entries of its namespace's book of which no sum is made any more, if the campaign is to go."""
     researchers: dict[str, ResearcherState] = field(default_factory=dict)
     researcher_tokens: dict[str, str] = field(default_factory=dict)
     namespaces: tuple[str, ...] = ()

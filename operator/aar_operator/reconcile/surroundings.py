@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aar_api import labels, names
 from aar_api.campaign import ResearchCampaign
@@ -37,6 +37,7 @@ class Surroundings:
             phases=dict(line.phases),
             exploring=line.exploring,
             children=await self._children(campaign),
+            outdated=await self._outdated(campaign, now),
             researchers=await self._researchers(campaign),
             namespaces=await self._namespaces(campaign),
             hub_refused=await self._refused(campaign),
@@ -119,10 +120,19 @@ class Surroundings:
         if limits is None or over(campaign):
             return ""
         others = self._reading.campaigns(await self._cluster.find("ResearchCampaign", namespace=namespace))
-        books = await self._cluster.find("ConfigMap", book.marks(namespace), self._settings.operator_namespace)
-        entered = {uid: months for one in books for uid, months in (one.get("data") or {}).items()}
-        gone = book.spent(entered, now.strftime("%Y-%m"), {one.metadata.uid for one in others})
+        gone = book.spent(await self._book(namespace), now.strftime("%Y-%m"), {one.metadata.uid for one in others})
         return quota.exceeded(campaign, others, gone, limits, now)
+
+    async def _outdated(self, campaign: ResearchCampaign, now: datetime) -> tuple[str, ...]:
+        """The month before counts still: it may not be over on every clock."""
+        if campaign.metadata.deletion_timestamp is None:
+            return ()
+        before = (now.replace(day=1) - timedelta(days=1)).strftime("%Y-%m")
+        return book.outdated(await self._book(campaign.metadata.namespace), before)
+
+    async def _book(self, namespace: str) -> dict[str, str]:
+        books = await self._cluster.find("ConfigMap", book.marks(namespace), self._settings.operator_namespace)
+        return {uid: months for one in books for uid, months in (one.get("data") or {}).items()}
 
     async def _queue(self, campaign: ResearchCampaign) -> tuple[str, str]:
         """(ClusterQueue, sentence on what is missing)."""
