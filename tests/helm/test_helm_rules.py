@@ -45,9 +45,11 @@ CASES = {
     "budget nearly used": ("AarBudgetNearlyUsed", stage("researching") | left(0.5), 10, True),
     "budget not yet used": ("AarBudgetNearlyUsed", stage("researching") | left(2.0), 10, False),
     "budget of a campaign that is over": ("AarBudgetNearlyUsed", stage("done") | left(0.5), 10, False),
-    "failed": ("AarCampaignFailed", {CAMPAIGNS % "Failed": "1x400"}, 1, True),
-    "failed and deleted": ("AarCampaignFailed", {CAMPAIGNS % "Failed": "0x400"}, 1, False),
-    "done": ("AarCampaignFailed", {CAMPAIGNS % "Complete": "1x400"}, 1, False),
+    "failed": ("AarCampaignFailed", stage("failed"), 1, True),
+    "done": ("AarCampaignFailed", stage("done"), 1, False),
+    "some failed": ("AarCampaignsFailed", {CAMPAIGNS % "Failed": "1x400"}, 1, True),
+    "failed and deleted": ("AarCampaignsFailed", {CAMPAIGNS % "Failed": "0x400"}, 1, False),
+    "all done": ("AarCampaignsFailed", {CAMPAIGNS % "Complete": "1x400"}, 1, False),
     "nothing scored since research began": ("AarNothingScored", stage("researching") | BEGUN, 121, True),
     "nothing scored yet": ("AarNothingScored", stage("researching") | BEGUN, 119, False),
     "nothing scored any more": ("AarNothingScored", stage("researching") | BEGUN | scored(6000), 221, True),
@@ -92,7 +94,7 @@ def test_rules_parse(promtool: str, tmp_path: Path) -> None:
         [promtool, "check", "rules", rules(tmp_path, "--values", own)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "9 rules found" in done.stdout
+    assert "10 rules found" in done.stdout
 
 
 @pytest.mark.parametrize(("alert", "series", "minute", "fires"), CASES.values(), ids=CASES)

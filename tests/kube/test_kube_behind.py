@@ -210,17 +210,25 @@ def test_what_waits_moves_up_when_one_before_it_has_vanished(
 def test_what_ran_is_paid_though_its_job_is_unheard_of(
     plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str
 ) -> None:
+    """The answer to making it was lost with the Lease."""
     found = begun(api, inside, space)
-    runs(api, inside, space)
-    api.patch(EXPERIMENT, space, "e", {"spec": {"desiredState": "Cancelled"}})
-    # As it is where the answer to making the Job was lost.
-    assert api.patch(EXPERIMENT, space, "e", {"status": None}, "status").is_success
 
     async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        cluster.saw("ADDED", api.create(world.experiment(space)).json())
+        await reconciler.reconcile(Ref(EXPERIMENT, space, "e"))
+        made = cluster.cache.get(Ref("Job", part(found, "r0"), "e-1"))
+        assert made is not None
+        cluster.cache.drop(made)
+        assert "jobRef" not in api.get(EXPERIMENT, space, "e").get("status", {})
+        await reconciler.close()
+        api.patch(EXPERIMENT, space, "e", {"metadata": {"labels": {"run": "1"}}})
+        assert api.patch("Job", part(found, "r0"), "e-1", {"metadata": {"labels": {"later": "1"}}}).is_success
+        cancelled = api.patch(EXPERIMENT, space, "e", {"spec": {"desiredState": "Cancelled"}}).json()
+        cluster.saw("MODIFIED", cancelled)
         await reconciler.reconcile(Ref(CAMPAIGN, space, "c"))
         await reconciler.reconcile(Ref(EXPERIMENT, space, "e"))
 
-    heard(inside, plane.kubeconfig, lambda one: one["kind"] == "Job", look)
+    behind(inside, plane.kubeconfig, lambda: None, look)
     (told,) = hubs.of(part(found, "hub")).settled["e"]
     assert (told.outcome, told.job_name) == ("cancelled", "e-1")
 
@@ -311,6 +319,34 @@ def test_a_name_that_a_persons_experiment_has_stops_no_campaign(
     assert inside.live(lambda: ready()[1] == "ClusterRefused", 60)
     assert "delete it, and the campaign goes on by itself" in ready()[2]
     assert status(api, space)["phase"] == "Researching"
+    hubs.of(part(found, "hub")).ask_for("c-2", {"campaignRef": "c", "method": {"builtin": "hard-labels"}})
+    assert inside.live(lambda: phase(api.get(EXPERIMENT, space, "c-2")) == "Complete", 60), "all else goes on"
+    api.patch(CAMPAIGN, space, "c", {"spec": {"suspend": True}})
+    assert inside.live(lambda: api.get("Job", part(found, "r0"), "researcher")["spec"].get("suspend"), 60)
+    api.patch(CAMPAIGN, space, "c", {"spec": {"suspend": False}})
     api.delete(EXPERIMENT, space, "c-1")
     asked = lambda: (api.get(EXPERIMENT, space, "c-1") or {}).get("spec", {}).get("campaignRef")  # noqa: E731
     assert inside.live(lambda: asked() == "c" and phase(api.get(EXPERIMENT, space, "c-1")) == "Complete", 60)
+
+
+def test_a_campaign_is_not_deleted_at_a_time_that_was_changed(
+    plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str
+) -> None:
+    found = begun(api, inside, space, ttlSecondsAfterFinished=1)
+    hubs.of(part(found, "hub")).failed = "The task cannot be built."
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        ref = Ref(CAMPAIGN, space, "c")
+        while status(api, space).get("phase") != "Failed":
+            await cluster.relist()
+            await reconciler.reconcile(ref)
+        api.patch(CAMPAIGN, space, "c", {"spec": {"ttlSecondsAfterFinished": 3600}})
+        await asyncio.sleep(2)
+        with pytest.raises(Conflict):
+            await reconciler.reconcile(ref)
+        await reconciler.reconcile(ref)
+
+    behind(inside, plane.kubeconfig, lambda: None, look)
+    there = api.get(CAMPAIGN, space, "c")
+    assert there is not None
+    assert "deletionTimestamp" not in there["metadata"]

@@ -113,7 +113,7 @@ def limited(plane: Plane, api: Api, hubs: Hubs, folder: Path) -> Iterator[Operat
 
 
 def _page(process: OperatorProcess) -> str:
-    return httpx.get(f"http://127.0.0.1:{process.port()}/metrics", trust_env=False).text
+    return httpx.get(f"http://127.0.0.1:{process.port()}/metrics", trust_env=False, timeout=60).text
 
 
 def test_what_the_chart_allows_is_enough(api: Api, hubs: Hubs, kubelet: Kubelet, limited: OperatorProcess) -> None:

@@ -60,6 +60,7 @@ def did(plan: Plan) -> str:
 
 
 SEEN = ExperimentSeen(campaign=CAMPAIGN, summary=OPEN, sandbox_url="http://h:1")
+FAILED = CAMPAIGN.model_copy(update={"status": CAMPAIGN.status.model_copy(update={"phase": "Failed"})})
 RUNS = {"jobRef": {"name": "e-1", "uid": "u-j"}, "attempts": 1, "phase": "Running"}
 CASES = {
     "new one asks the hub": (experiment(), SEEN, "ask"),
@@ -86,6 +87,16 @@ CASES = {
         "Pending None",
     ),
     "hub does not answer": (experiment(), replace(SEEN, summary=None), "Pending 30.0"),
+    "hub was not asked yet, the campaign failed": (
+        experiment(status=RUNS),
+        replace(SEEN, job=JOB, summary=None, unasked=True, campaign=FAILED),
+        "Running 30.0",
+    ),
+    "hub does not answer, the campaign failed": (
+        experiment(status=RUNS),
+        replace(SEEN, job=JOB, summary=None, campaign=FAILED),
+        "delete Secret,Job",
+    ),
     "hub has no address": (experiment(), replace(SEEN, sandbox_url=None), "Pending 30.0"),
     "parallelism is used up": (experiment(), replace(SEEN, before=2), "Queued None"),
     "one place is left": (experiment(), replace(SEEN, before=1), "ask"),
@@ -179,7 +190,6 @@ LONG = HELD | {"deletionTimestamp": "2026-01-02T03:03:00Z"}
 LEAVING = CAMPAIGN.model_copy(
     update={"metadata": CAMPAIGN.metadata.model_copy(update={"deletion_timestamp": "2026-01-02T03:03:00Z"})}
 )
-BROKEN = CAMPAIGN.model_copy(update={"status": CAMPAIGN.status.model_copy(update={"phase": "Failed"})})
 SILENT = replace(SEEN, summary=None)
 DELETED = {
     "the hub answers": (HELD, replace(SEEN, job=JOB), "settle cancelled"),
@@ -188,7 +198,7 @@ DELETED = {
     "the hub is silent": (LONG, SILENT, "again in 30.0"),
     "the hub is silent, the campaign goes": (HELD, replace(SILENT, campaign=LEAVING), "again in 1.0"),
     "the hub is silent for long, the campaign goes": (LONG, replace(SILENT, campaign=LEAVING), "let go"),
-    "the hub is silent for long, the campaign failed": (LONG, replace(SILENT, campaign=BROKEN), "let go"),
+    "the hub is silent for long, the campaign failed": (LONG, replace(SILENT, campaign=FAILED), "let go"),
     "nobody asked the hub yet, the campaign goes": (LONG, replace(SILENT, campaign=LEAVING, unasked=True), "again in 1.0"),
     "the campaign is gone": (HELD, ExperimentSeen(), "let go"),
 }  # fmt: skip

@@ -143,7 +143,7 @@ def _mended(experiment: Experiment, reason: Reason, message: str) -> tuple[Verdi
 
 def _unanswered(experiment: Experiment, campaign: ResearchCampaign, seen: ExperimentSeen, now: datetime) -> Plan:
     """Without a hub nothing can be admitted or scored; a campaign that will never have one is over."""
-    if campaign.status.phase == "Failed":
+    if campaign.status.phase == "Failed" and not seen.unasked:
         message = f"Campaign {campaign.metadata.name!r} failed, so nothing runs in it: see its conditions."
         status = write(experiment, "Failed", now, *without_score(Reason.CAMPAIGN_FINISHED, message))
         return Plan(experiment_status=status, delete=children(seen))
@@ -151,7 +151,9 @@ def _unanswered(experiment: Experiment, campaign: ResearchCampaign, seen: Experi
         status = unscored(experiment, seen, "Its campaign's hub does not answer yet.", now)
         return Plan(experiment_status=status, requeue=SELDOM_SECONDS)
     mended = _mended(experiment, Reason.HUB_PENDING, "It waits for its campaign's hub.")
-    return Plan(experiment_status=write(experiment, experiment.status.phase, now, *mended), requeue=SELDOM_SECONDS)
+    resumes = () if _stopped(experiment, campaign) else resumed(experiment, WAITS)
+    status = write(experiment, experiment.status.phase, now, *mended, *resumes)
+    return Plan(experiment_status=status, requeue=SELDOM_SECONDS)
 
 
 def _waiting(experiment: Experiment, verdict: Verdict, now: datetime, again: float, *more: Verdict) -> Plan:

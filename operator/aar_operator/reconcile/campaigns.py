@@ -15,7 +15,7 @@ from aar_api.wire import CampaignOpening, ErrorBody
 
 from aar_operator.cluster import Cluster, Conflict, Foreign, Invalid, Manifest, Ref
 from aar_operator.hubs import HubError, HubRefused
-from aar_operator.plan.acceptance import REFUSALS, WAIT_SECONDS, name_taken, not_made
+from aar_operator.plan.acceptance import REFUSALS, WAIT_SECONDS, name_taken, not_asked, not_made
 from aar_operator.plan.campaign import plan_campaign
 from aar_operator.plan.model import FINISHED, CampaignSeen
 from aar_operator.reconcile.lines import Lines
@@ -75,12 +75,13 @@ class CampaignReconciler:
             # Whatever is under way is cancelled then, and a watch may be behind.
             seen = replace(seen, exploring=await self._surroundings.exploring(campaign))
             plan = plan_campaign(campaign, seen, fresh, now, self._settings.now())
+        if any(target.kind == "ResearchCampaign" for target in plan.delete):
+            await self._is_newest(asked)  # its owner may keep it longer by now
         try:
             await carry_out(self._cluster, plan)
         except Foreign as error:
-            # A name that only the hub chose concerns one experiment, and it is asked for again.
-            refused = not_made if error.kind == "Experiment" else name_taken
-            plan = refused(campaign, str(error), now)
+            one = error.kind == "Experiment"
+            plan = not_asked(campaign, plan, str(error), now) if one else name_taken(campaign, str(error), now)
         except Invalid as error:
             plan = not_made(campaign, str(error), now)
         if line is not None:
@@ -195,7 +196,7 @@ class CampaignReconciler:
         return refusal
 
     async def _is_newest(self, asked: ResearchCampaign) -> None:
-        """A hub that was given a later spec must not be given this one.
+        """What a later spec was asked for must not be undone by this one.
 
         Raises:
             Conflict: it is not what the server has.

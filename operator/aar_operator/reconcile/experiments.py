@@ -60,9 +60,9 @@ class ExperimentReconciler:
         if campaign is not None and line is not None:
             campaign = line.plan_by(campaign)
         experiment, seen = await self._observe(experiment, read, campaign, line, now)
+        begun = experiment.status.job_ref is not None or self._line(experiment).begun(ref.name)
         plan = self._plan(experiment, seen, now)
-        known = experiment.status.job_ref is not None
-        if seen.job is None and (plan.settle is not None or (known and plan.ask is not None)):
+        if seen.job is None and begun and (plan.ask is not None or plan.settle is not None):
             await self._jobs.reread(experiment)
             experiment, seen = await self._observe(experiment, read, campaign, line, now)
             plan = self._plan(experiment, seen, now)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aar_api.base import Model
 
-from aar_operator.cluster import Cluster, Manifest, Ref
+from aar_operator.cluster import Cluster, Foreign, Manifest, Ref
 from aar_operator.plan.model import Plan, Target
 
 UNCHANGING = ("Job", "PersistentVolumeClaim")
@@ -40,17 +40,29 @@ def ref_of(target: Target) -> Ref:
 
 
 async def carry_out(cluster: Cluster, plan: Plan) -> None:
-    """Objects first, in the plan's order; statuses and notes are the caller's, after what else it has to do."""
+    """Objects first, in the plan's order; statuses and notes are the caller's, after what else it has to do.
+
+    Raises:
+        Foreign: a name is taken. Where it is an Experiment's, a name that only the hub chose, everything else was carried out.
+    """
     for manifest in plan.apply:
         await _make(cluster, manifest)
+    taken: Foreign | None = None
     for manifest in plan.create:
-        await cluster.create(manifest)
+        try:
+            await cluster.create(manifest)
+        except Foreign as error:
+            if error.kind != "Experiment":
+                raise
+            taken = error
     for target, patch in plan.merge:
         await cluster.merge(ref_of(target), patch)
     for target in plan.delete:
         await cluster.delete(ref_of(target))
     for target, patch in plan.release:
         await cluster.merge(ref_of(target), patch)
+    if taken is not None:
+        raise taken
 
 
 async def _make(cluster: Cluster, manifest: Manifest) -> None:

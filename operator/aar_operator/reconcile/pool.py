@@ -102,6 +102,8 @@ class HubPool:
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         self._cluster, self._settings = cluster, settings
         self._lines: dict[str, Line] = {}
+        self._hubless: set[str] = set()
+        """UIDs of campaigns of which the server has said that they have no hub."""
 
     async def token(self, campaign: ResearchCampaign) -> str | None:
         """The operator's token to the campaign's hub, if its Secret is there."""
@@ -110,10 +112,15 @@ class HubPool:
         return None if secret is None else _secret(secret, "operatorToken")
 
     async def look(self, campaign: ResearchCampaign) -> None:
-        """Have the server say where the hub is, where nobody here has heard of it."""
-        namespace = part_namespace(campaign, "hub")
-        for kind in ("Service", "Secret"):
-            await self._cluster.look(Ref(kind, namespace, manifest.NAME))
+        """Have the server say where the hub is, where nobody here has heard of it; once, if there is none."""
+        if campaign.metadata.uid in self._hubless:
+            return
+        found = [
+            await self._cluster.find(kind, namespace=part_namespace(campaign, "hub"), fresh=True)
+            for kind in ("Secret", "Service")
+        ]
+        if not all(found):
+            self._hubless.add(campaign.metadata.uid)
 
     async def line(self, campaign: ResearchCampaign) -> Line | None:
         """The line to the campaign's hub; none until its Service has an address."""
@@ -141,6 +148,7 @@ class HubPool:
 
     async def drop(self, uid: str) -> None:
         """Forget a campaign that is gone."""
+        self._hubless.discard(uid)
         line = self._lines.pop(uid, None)
         if line is not None:
             await line.hub.close()
@@ -149,6 +157,7 @@ class HubPool:
         """Close every line."""
         for uid in list(self._lines):
             await self.drop(uid)
+        self._hubless.clear()
 
 
 def _secret(secret: Manifest, key: str) -> str:

@@ -76,6 +76,8 @@ class Surroundings:
         found = await self._cluster.find("Namespace", marks)
         if not found and campaign.metadata.deletion_timestamp is not None:
             found = await self._cluster.find("Namespace", marks, fresh=True)
+            if not found:
+                self._childless.discard(campaign.metadata.uid)  # it goes
         return tuple(one["metadata"]["name"] for one in found)
 
     async def _researchers(self, campaign: ResearchCampaign) -> dict[str, ResearcherState]:
