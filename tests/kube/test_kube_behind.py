@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 from aar_api.experiment import stored
-from aar_operator.cluster import Conflict, Ref
+from aar_api.wire import FeedEvent
+from aar_operator.cluster import Conflict, Ref, Unavailable
 from aar_operator.cluster.client import Client
 from aar_operator.cluster.kubernetes import KubernetesCluster
 from aar_operator.cluster.lease import Lease, LeaseLost
@@ -210,23 +211,47 @@ def test_what_waits_moves_up_when_one_before_it_has_vanished(
 def test_what_ran_is_paid_though_its_job_is_unheard_of(
     plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str
 ) -> None:
-    """The answer to making it was lost with the Lease."""
+    """Another replica made it, whose status is unheard of too."""
     found = begun(api, inside, space)
+    runs(api, inside, space)
+    api.patch(EXPERIMENT, space, "e", {"spec": {"desiredState": "Cancelled"}})
+    assert api.patch(EXPERIMENT, space, "e", {"status": None}, "status").is_success
 
     async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
-        cluster.saw("ADDED", api.create(world.experiment(space)).json())
-        await reconciler.reconcile(Ref(EXPERIMENT, space, "e"))
-        made = cluster.cache.get(Ref("Job", part(found, "r0"), "e-1"))
-        assert made is not None
-        cluster.cache.drop(made)
-        assert "jobRef" not in api.get(EXPERIMENT, space, "e").get("status", {})
-        await reconciler.close()
-        api.patch(EXPERIMENT, space, "e", {"metadata": {"labels": {"run": "1"}}})
-        assert api.patch("Job", part(found, "r0"), "e-1", {"metadata": {"labels": {"later": "1"}}}).is_success
-        cancelled = api.patch(EXPERIMENT, space, "e", {"spec": {"desiredState": "Cancelled"}}).json()
-        cluster.saw("MODIFIED", cancelled)
         await reconciler.reconcile(Ref(CAMPAIGN, space, "c"))
         await reconciler.reconcile(Ref(EXPERIMENT, space, "e"))
+
+    heard(inside, plane.kubeconfig, lambda one: one["kind"] == "Job", look)
+    (told,) = hubs.of(part(found, "hub")).settled["e"]
+    assert (told.outcome, told.job_name) == ("cancelled", "e-1")
+
+
+def test_what_ran_is_paid_though_no_answer_to_its_making_came(
+    plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = begun(api, inside, space)
+    ref = Ref(EXPERIMENT, space, "e")
+    sends = Client.call
+
+    async def lost(self, method, path, *more, **query):
+        got = await sends(self, method, path, *more, **query)
+        if (method, path.rsplit("/", 1)[1]) == ("POST", "jobs"):
+            raise Unavailable("The connection is lost.")
+        return got
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        api.create(world.experiment(space, "first", desiredState="Cancelled"))
+        cluster.saw("ADDED", api.get(EXPERIMENT, space, "first") or {})
+        await reconciler.reconcile(Ref(EXPERIMENT, space, "first"))  # so that the server has said which Jobs there are
+        cluster.saw("ADDED", api.create(world.experiment(space)).json())
+        with monkeypatch.context() as patch:
+            patch.setattr(Client, "call", lost)
+            with pytest.raises(Unavailable):
+                await reconciler.reconcile(ref)
+        assert api.get("Job", part(found, "r0"), "e-1")
+        changed = api.patch(EXPERIMENT, space, "e", {"spec": {"desiredState": "Cancelled"}}).json()
+        cluster.saw("MODIFIED", changed)
+        await reconciler.reconcile(ref)
 
     behind(inside, plane.kubeconfig, lambda: None, look)
     (told,) = hubs.of(part(found, "hub")).settled["e"]
@@ -309,24 +334,26 @@ def test_a_held_experiment_that_was_forced_away_keeps_no_job(
     assert job is None or "deletionTimestamp" in job["metadata"]
 
 
-def test_a_name_that_a_persons_experiment_has_stops_no_campaign(
-    api: Api, hubs: Hubs, inside: Inside, space: str
+def test_a_name_that_somebody_has_concerns_one_experiment(
+    plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str
 ) -> None:
+    """The hub hears that it is cancelled; what has the name is left alone, and all else goes on."""
     found = begun(api, inside, space)
-    api.create(world.experiment(space, "c-1", campaignRef="nobody"))
-    hubs.of(part(found, "hub")).ask_for("c-1", {"campaignRef": "c", "method": {"builtin": "hard-labels"}})
-    ready = lambda: condition(api.get(CAMPAIGN, space, "c"), "Ready")  # noqa: E731
-    assert inside.live(lambda: ready()[1] == "ClusterRefused", 60)
-    assert "delete it, and the campaign goes on by itself" in ready()[2]
-    assert status(api, space)["phase"] == "Researching"
-    hubs.of(part(found, "hub")).ask_for("c-2", {"campaignRef": "c", "method": {"builtin": "hard-labels"}})
-    assert inside.live(lambda: phase(api.get(EXPERIMENT, space, "c-2")) == "Complete", 60), "all else goes on"
-    api.patch(CAMPAIGN, space, "c", {"spec": {"suspend": True}})
-    assert inside.live(lambda: api.get("Job", part(found, "r0"), "researcher")["spec"].get("suspend"), 60)
-    api.patch(CAMPAIGN, space, "c", {"spec": {"suspend": False}})
-    api.delete(EXPERIMENT, space, "c-1")
-    asked = lambda: (api.get(EXPERIMENT, space, "c-1") or {}).get("spec", {}).get("campaignRef")  # noqa: E731
-    assert inside.live(lambda: asked() == "c" and phase(api.get(EXPERIMENT, space, "c-1")) == "Complete", 60)
+    hub = hubs.of(part(found, "hub"))
+    api.create(world.experiment(space, "c-1", campaignRef="another"))
+    asked = {"campaignRef": "c", "method": {"builtin": "hard-labels"}}
+    hub.ask_for("c-1", asked)
+    hub.events.append(FeedEvent(cursor=2, kind="cancel-requested", experiment="c-1"))
+    hub.ask_for("c-2", asked)
+    assert inside.live(lambda: phase(api.get(EXPERIMENT, space, "c-2")) == "Complete", 60)
+    assert [one.outcome for one in hub.settled["c-1"]][-1] == "cancelled"
+    spec = api.get(EXPERIMENT, space, "c-1")["spec"]
+    assert (spec["campaignRef"], spec.get("desiredState", "Active")) == ("another", "Active")
+    assert status(api, space)["feedCursor"] == 3
+    assert condition(api.get(CAMPAIGN, space, "c"), "Ready")[0] == "True"
+    told = [one["note"] for one in api.list("Event", space) if one["reason"] == "NameTaken"]
+    assert len(told) == 1
+    assert f"Experiment {space}/c-1" in told[0]
 
 
 def test_a_campaign_is_not_deleted_at_a_time_that_was_changed(

@@ -148,7 +148,7 @@ def foreign(manifest: Mapping[str, Any]) -> Foreign:
     where = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
     way_out = "delete it and this campaign and apply that again, or apply it under another name."
     if ref.kind == "Experiment":
-        way_out = "delete it, and the campaign goes on by itself."
+        way_out = "the experiment that was asked for under this name is cancelled."
     return Foreign(
         ref.kind,
         f"There is a {ref.kind} {where} that does not belong to this campaign, and what isn't ours is never taken over: {way_out}",

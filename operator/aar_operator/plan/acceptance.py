@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from aar_api.campaign import CampaignStatus, InForce, ResearchCampaign
@@ -92,15 +91,6 @@ def begun_again(campaign: ResearchCampaign, now: datetime) -> ResearchCampaign:
 def name_taken(campaign: ResearchCampaign, why: str, now: datetime) -> Plan:
     """Something that isn't ours has the name of something the campaign needs: it cannot be."""
     return refused(campaign, Plan(), campaign.status, Reason.NAMESPACE_TAKEN, why, now)
-
-
-def not_asked(campaign: ResearchCampaign, plan: Plan, why: str, now: datetime) -> Plan:
-    """Somebody has the name of an experiment that the hub asks for: all else goes on, and it is asked for again."""
-    ready = Verdict(CampaignCondition.READY, False, Reason.CLUSTER_REFUSED, why)
-    status = plan.campaign_status or campaign.status
-    status = write_campaign(campaign, status, status.phase, now, ready)
-    known = {"feed_cursor": campaign.status.feed_cursor}
-    return replace(plan, campaign_status=status.model_copy(update=known), requeue=REFUSED_SECONDS)
 
 
 def not_made(campaign: ResearchCampaign, why: str, now: datetime) -> Plan:

@@ -89,10 +89,6 @@ class Line:
         else:
             self._begun.discard(name)
 
-    def begun(self, name: str) -> bool:
-        """Whether it was decided here that it has a Job, of which its status may not tell yet."""
-        return name in self._begun
-
     def forget(self, name: str) -> bool:
         """It is no more. Whether it ran or waited, so that others may move up."""
         phase = self._phase.pop(name, None)

@@ -29,7 +29,8 @@ class Reconciler:
         self._experiments = ExperimentReconciler(cluster, self.pool, reading, lines, settings)
 
     async def close(self) -> None:
-        """Close the connections to hubs and forget what they said: by the next look another operator may have been at work."""
+        """Close the connections to hubs and count on nothing that was heard: by the next look another operator may have been at work."""
+        self._experiments.forget()
         await self.pool.close()
 
     async def complain(self, ref: Ref, error: Exception) -> None:

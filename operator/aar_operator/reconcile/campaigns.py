@@ -15,11 +15,11 @@ from aar_api.wire import CampaignOpening, ErrorBody
 
 from aar_operator.cluster import Cluster, Conflict, Foreign, Invalid, Manifest, Ref
 from aar_operator.hubs import HubError, HubRefused
-from aar_operator.plan.acceptance import REFUSALS, WAIT_SECONDS, name_taken, not_asked, not_made
+from aar_operator.plan.acceptance import REFUSALS, WAIT_SECONDS, name_taken, not_made
 from aar_operator.plan.campaign import plan_campaign
 from aar_operator.plan.model import FINISHED, CampaignSeen
 from aar_operator.reconcile.lines import Lines
-from aar_operator.reconcile.orphans import settle_orphans
+from aar_operator.reconcile.orphans import LOST, settle_orphans
 from aar_operator.reconcile.outcome import Outcome, carry_out, report
 from aar_operator.reconcile.pool import HubPool, Line, Refusal
 from aar_operator.reconcile.reading import Malformed, Reading
@@ -78,10 +78,11 @@ class CampaignReconciler:
         if any(target.kind == "ResearchCampaign" for target in plan.delete):
             await self._is_newest(asked)  # its owner may keep it longer by now
         try:
-            await carry_out(self._cluster, plan)
+            taken = await carry_out(self._cluster, plan)
+            if line is not None:
+                await self._give_up(line, ref, taken)
         except Foreign as error:
-            one = error.kind == "Experiment"
-            plan = not_asked(campaign, plan, str(error), now) if one else name_taken(campaign, str(error), now)
+            plan = name_taken(campaign, str(error), now)
         except Invalid as error:
             plan = not_made(campaign, str(error), now)
         if line is not None:
@@ -95,6 +96,12 @@ class CampaignReconciler:
         changed = line is not None and line.in_force is not before
         wake = self._wake(campaign, line, changed or plan.stage is not None)
         return Outcome(0.0 if written.moved else plan.requeue, wake)
+
+    async def _give_up(self, line: Line, ref: Ref, taken: dict[Ref, str]) -> None:
+        """Have the hub cancel what it asked for under names that others have."""
+        for one, why in taken.items():
+            await line.hub.settle(one.name, LOST)
+            await self._cluster.emit(ref, "Warning", "NameTaken", why)
 
     def _wake(self, campaign: ResearchCampaign, line: Line | None, moved: bool) -> tuple[Ref, ...]:
         """A campaign that moves on or takes a change, whose hub answers again, that ends or is changed, suspended for example,

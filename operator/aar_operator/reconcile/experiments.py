@@ -29,12 +29,19 @@ class ExperimentReconciler:
     def __init__(self, cluster: Cluster, pool: HubPool, reading: Reading, lines: Lines, settings: Settings) -> None:
         self._cluster, self._pool, self._reading, self._lines = cluster, pool, reading, lines
         self._settings, self._jobs = settings, Jobs(cluster)
+        self._doubtful: set[Ref] = set()
+        """Those of which a Job was made, or not: no answer came."""
+
+    def forget(self) -> None:
+        """From now on anything may have happened unheard of."""
+        self._jobs.forget()
 
     async def gone(self, ref: Ref) -> Outcome:
         """Its finalizer lets it go only when nothing is left of it; what somebody forced out of that is removed here. Those that
         waited behind it may have its place.
         """
         await self._bury(ref, "")
+        self._doubtful.discard(ref)
         wake: list[Ref] = []
         for name in self._lines.left(ref.namespace):
             campaign = await self._campaign(Ref("ResearchCampaign", ref.namespace, name))
@@ -60,22 +67,25 @@ class ExperimentReconciler:
         if campaign is not None and line is not None:
             campaign = line.plan_by(campaign)
         experiment, seen = await self._observe(experiment, read, campaign, line, now)
-        begun = experiment.status.job_ref is not None or self._line(experiment).begun(ref.name)
         plan = self._plan(experiment, seen, now)
-        if seen.job is None and begun and (plan.ask is not None or plan.settle is not None):
-            await self._jobs.reread(experiment)
+        if await self._reread(experiment, seen, plan):
             experiment, seen = await self._observe(experiment, read, campaign, line, now)
             plan = self._plan(experiment, seen, now)
         await carry_out(self._cluster, plan)
         if line is not None and (plan.ask is not None or plan.settle is not None):
             plan = await self._second(experiment, read, seen, line, plan, now)
             self._line(experiment).begin(ref.name, bool(plan.create))
+            if plan.create:
+                self._doubtful.add(ref)
             try:
                 await carry_out(self._cluster, plan)
+                self._doubtful.discard(ref)
             except Denied as error:
+                self._doubtful.discard(ref)
                 await self._cluster.emit(ref, "Warning", str(Reason.CLUSTER_REFUSED), str(error))
                 raise
             except Invalid as error:
+                self._doubtful.discard(ref)
                 view = await line.hub.settle(experiment.metadata.name, refused_job(experiment, seen, str(error)))
                 plan = after_settlement(experiment, seen, view, now)
         status = plan.experiment_status
@@ -84,6 +94,20 @@ class ExperimentReconciler:
         gives_way = ended or (written.changed and seen.job is None)
         wake = self._turns(campaign) if gives_way and campaign is not None else ()
         return Outcome(0.0 if ended else plan.requeue, wake, (above,) if written.moved else ())
+
+    async def _reread(self, experiment: Experiment, seen: ExperimentSeen, plan: Plan) -> bool:
+        """Ask the server for a Job that is unheard of, before another is made, or what ran is settled without it; whether it was asked."""
+        if seen.job is not None or (plan.ask is None and plan.settle is None):
+            return False
+        ref = Ref("Experiment", experiment.metadata.namespace, experiment.metadata.name)
+        if experiment.status.job_ref is not None or ref in self._doubtful:
+            await self._jobs.reread(experiment)
+            self._doubtful.discard(ref)
+            return True
+        # A second one has the name of the first.
+        return (
+            plan.settle is not None and seen.campaign is not None and await self._jobs.hear(seen.campaign.metadata.uid)
+        )
 
     def _plan(self, experiment: Experiment, seen: ExperimentSeen, now: datetime) -> Plan:
         """The first step; who is to have a Job holds its place at once, before anybody else is looked at."""

@@ -34,6 +34,20 @@ class Jobs:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._heard: set[str] = set()
+        """UIDs of campaigns of which the server has said all Jobs."""
+
+    def forget(self) -> None:
+        """From now on anything may have happened unheard of."""
+        self._heard.clear()
+
+    async def hear(self, campaign_uid: str) -> bool:
+        """Have the server say once which Jobs the campaign has, and in which namespaces; whether that was now."""
+        if campaign_uid in self._heard:
+            return False
+        await self._ask({labels.CAMPAIGN_UID: campaign_uid})
+        self._heard.add(campaign_uid)
+        return True
 
     async def of(self, experiment: Experiment, campaign_uid: str | None, now: datetime) -> Attempts:
         """The attempts of an experiment; those of another campaign than the given one, if it is known, are not its own."""
@@ -61,7 +75,10 @@ class Jobs:
         """Have the server say which Jobs the experiment has, and in which namespaces: a watch that broke tells of none, and a second
         one must not be made.
         """
-        for one in await self._cluster.find("Job", {labels.EXPERIMENT_UID: experiment.metadata.uid}, fresh=True):
+        await self._ask({labels.EXPERIMENT_UID: experiment.metadata.uid})
+
+    async def _ask(self, marks: dict[str, str]) -> None:
+        for one in await self._cluster.find("Job", marks, fresh=True):
             space = Ref("Namespace", "", one["metadata"]["namespace"])
             if await self._cluster.get(space) is None:
                 await self._cluster.look(space)

@@ -39,30 +39,31 @@ def ref_of(target: Target) -> Ref:
     return Ref(target.kind, target.namespace, target.name)
 
 
-async def carry_out(cluster: Cluster, plan: Plan) -> None:
-    """Objects first, in the plan's order; statuses and notes are the caller's, after what else it has to do.
+async def carry_out(cluster: Cluster, plan: Plan) -> dict[Ref, str]:
+    """Objects first, in the plan's order; statuses and notes are the caller's, after what else it has to do. Experiments whose names
+    others have, with a sentence: these names a hub chose, so that nothing else hangs on them, and what has them is left alone.
 
     Raises:
-        Foreign: a name is taken. Where it is an Experiment's, a name that only the hub chose, everything else was carried out.
+        Foreign: another name is taken.
     """
+    taken: dict[Ref, str] = {}
     for manifest in plan.apply:
         await _make(cluster, manifest)
-    taken: Foreign | None = None
     for manifest in plan.create:
         try:
             await cluster.create(manifest)
         except Foreign as error:
             if error.kind != "Experiment":
                 raise
-            taken = error
+            taken[Ref.of(manifest)] = str(error)
     for target, patch in plan.merge:
-        await cluster.merge(ref_of(target), patch)
+        if ref_of(target) not in taken:
+            await cluster.merge(ref_of(target), patch)
     for target in plan.delete:
         await cluster.delete(ref_of(target))
     for target, patch in plan.release:
         await cluster.merge(ref_of(target), patch)
-    if taken is not None:
-        raise taken
+    return taken
 
 
 async def _make(cluster: Cluster, manifest: Manifest) -> None:

@@ -115,11 +115,9 @@ class HubPool:
         """Have the server say where the hub is, where nobody here has heard of it; once, if there is none."""
         if campaign.metadata.uid in self._hubless:
             return
-        found = [
+        for kind in ("Secret", "Service"):
             await self._cluster.find(kind, namespace=part_namespace(campaign, "hub"), fresh=True)
-            for kind in ("Secret", "Service")
-        ]
-        if not all(found):
+        if await self.line(campaign) is None:
             self._hubless.add(campaign.metadata.uid)
 
     async def line(self, campaign: ResearchCampaign) -> Line | None:

@@ -126,11 +126,14 @@ class Surroundings:
         return quota.exceeded(campaign, others, gone, limits, now)
 
     async def _outdated(self, campaign: ResearchCampaign, now: datetime) -> tuple[str, ...]:
-        """The month before counts still: it may not be over on every clock."""
-        if campaign.metadata.deletion_timestamp is None:
+        """The month before counts still: it may not be over on every clock. Those that are here enter theirs again and again."""
+        meta = campaign.metadata
+        if meta.deletion_timestamp is None:
             return ()
         before = (now.replace(day=1) - timedelta(days=1)).strftime("%Y-%m")
-        return book.outdated(await self._book(campaign.metadata.namespace), before)
+        others = await self._cluster.find("ResearchCampaign", namespace=meta.namespace)
+        here = {one["metadata"]["uid"] for one in others}
+        return tuple(uid for uid in book.outdated(await self._book(meta.namespace), before) if uid not in here)
 
     async def _book(self, namespace: str) -> dict[str, str]:
         books = await self._cluster.find("ConfigMap", book.marks(namespace), self._settings.operator_namespace)
