@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -214,16 +215,20 @@ def test_what_ran_is_paid_though_its_job_is_unheard_of(
     """Another replica made it, whose status is unheard of too."""
     found = begun(api, inside, space)
     runs(api, inside, space)
+    ran = lambda: [one for one in api.list("Pod", part(found, "r0")) if one["status"].get("phase") == "Running"]  # noqa: E731
+    assert inside.live(lambda: any("e-1" in one["metadata"]["name"] for one in ran()), 60)
     api.patch(EXPERIMENT, space, "e", {"spec": {"desiredState": "Cancelled"}})
     assert api.patch(EXPERIMENT, space, "e", {"status": None}, "status").is_success
+    time.sleep(1.5)
 
     async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
         await reconciler.reconcile(Ref(CAMPAIGN, space, "c"))
         await reconciler.reconcile(Ref(EXPERIMENT, space, "e"))
 
-    heard(inside, plane.kubeconfig, lambda one: one["kind"] == "Job", look)
+    heard(inside, plane.kubeconfig, lambda one: one["kind"] in ("Job", "Pod"), look)
     (told,) = hubs.of(part(found, "hub")).settled["e"]
     assert (told.outcome, told.job_name) == ("cancelled", "e-1")
+    assert told.indexes[0].seconds > 0
 
 
 def test_what_ran_is_paid_though_no_answer_to_its_making_came(
@@ -345,15 +350,35 @@ def test_a_name_that_somebody_has_concerns_one_experiment(
     hub.ask_for("c-1", asked)
     hub.events.append(FeedEvent(cursor=2, kind="cancel-requested", experiment="c-1"))
     hub.ask_for("c-2", asked)
+    assert inside.live(lambda: status(api, space).get("feedCursor") == 3, 60)
+    hub.events.append(FeedEvent(cursor=4, kind="cancel-requested", experiment="c-1"))
     assert inside.live(lambda: phase(api.get(EXPERIMENT, space, "c-2")) == "Complete", 60)
     assert [one.outcome for one in hub.settled["c-1"]][-1] == "cancelled"
     spec = api.get(EXPERIMENT, space, "c-1")["spec"]
     assert (spec["campaignRef"], spec.get("desiredState", "Active")) == ("another", "Active")
-    assert status(api, space)["feedCursor"] == 3
+    assert inside.live(lambda: status(api, space)["feedCursor"] == 4, 60)
     assert condition(api.get(CAMPAIGN, space, "c"), "Ready")[0] == "True"
     told = [one["note"] for one in api.list("Event", space) if one["reason"] == "NameTaken"]
     assert len(told) == 1
     assert f"Experiment {space}/c-1" in told[0]
+
+
+def test_a_name_is_free_when_what_had_it_is_gone_unheard_of(
+    plane: Plane, api: Api, hubs: Hubs, inside: Inside, space: str
+) -> None:
+    found = begun(api, inside, space)
+    hub = hubs.of(part(found, "hub"))
+    api.create(world.experiment(space, "c-1", campaignRef="another"))
+
+    async def look(cluster: KubernetesCluster, reconciler: Reconciler) -> None:
+        cluster.saw("ADDED", api.get(EXPERIMENT, space, "c-1") or {})
+        api.delete(EXPERIMENT, space, "c-1")
+        hub.ask_for("c-1", {"campaignRef": "c", "method": {"builtin": "hard-labels"}})
+        await reconciler.reconcile(Ref(CAMPAIGN, space, "c"))
+
+    behind(inside, plane.kubeconfig, lambda: None, look)
+    assert "c-1" not in hub.settled
+    assert api.get(EXPERIMENT, space, "c-1")["spec"]["campaignRef"] == "c"
 
 
 def test_a_campaign_is_not_deleted_at_a_time_that_was_changed(

@@ -177,6 +177,8 @@ class KubernetesCluster:
         """See Cluster."""
         ref = Ref.of(manifest)
         there = self.cache.get(ref)
+        if there is not None and not same_owner(manifest, there):
+            there = await self.look(ref)  # it may be gone by now
         if there is None:
             try:
                 path = self._kinds[ref.kind].path(ref.namespace)

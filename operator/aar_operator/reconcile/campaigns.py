@@ -17,10 +17,10 @@ from aar_operator.cluster import Cluster, Conflict, Foreign, Invalid, Manifest, 
 from aar_operator.hubs import HubError, HubRefused
 from aar_operator.plan.acceptance import REFUSALS, WAIT_SECONDS, name_taken, not_made
 from aar_operator.plan.campaign import plan_campaign
-from aar_operator.plan.model import FINISHED, CampaignSeen
+from aar_operator.plan.model import FINISHED, CampaignSeen, Plan
 from aar_operator.reconcile.lines import Lines
 from aar_operator.reconcile.orphans import LOST, settle_orphans
-from aar_operator.reconcile.outcome import Outcome, carry_out, report
+from aar_operator.reconcile.outcome import Outcome, carry_out, ref_of, report
 from aar_operator.reconcile.pool import HubPool, Line, Refusal
 from aar_operator.reconcile.reading import Malformed, Reading
 from aar_operator.reconcile.surroundings import Surroundings
@@ -78,7 +78,7 @@ class CampaignReconciler:
         if any(target.kind == "ResearchCampaign" for target in plan.delete):
             await self._is_newest(asked)  # its owner may keep it longer by now
         try:
-            taken = await carry_out(self._cluster, plan)
+            taken = await carry_out(self._cluster, await self._among_own(campaign, plan))
             if line is not None:
                 await self._give_up(line, ref, taken)
         except Foreign as error:
@@ -96,6 +96,16 @@ class CampaignReconciler:
         changed = line is not None and line.in_force is not before
         wake = self._wake(campaign, line, changed or plan.stage is not None)
         return Outcome(0.0 if written.moved else plan.requeue, wake)
+
+    async def _among_own(self, campaign: ResearchCampaign, plan: Plan) -> Plan:
+        """The plan without changes to experiments that are not the campaign's: the hub knows them by their names alone."""
+        merge = []
+        for target, patch in plan.merge:
+            there = await self._cluster.get(ref_of(target)) if target.kind == "Experiment" else None
+            marks = {} if there is None else there["metadata"].get("labels") or {}
+            if there is None or marks.get(labels.CAMPAIGN_UID) == campaign.metadata.uid:
+                merge.append((target, patch))
+        return replace(plan, merge=tuple(merge))
 
     async def _give_up(self, line: Line, ref: Ref, taken: dict[Ref, str]) -> None:
         """Have the hub cancel what it asked for under names that others have."""

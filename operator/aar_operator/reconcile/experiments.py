@@ -80,8 +80,7 @@ class ExperimentReconciler:
             try:
                 await carry_out(self._cluster, plan)
                 self._doubtful.discard(ref)
-            except Denied as error:
-                self._doubtful.discard(ref)
+            except Denied as error:  # of a second try perhaps, and nothing was heard of the first
                 await self._cluster.emit(ref, "Warning", str(Reason.CLUSTER_REFUSED), str(error))
                 raise
             except Invalid as error:

@@ -82,6 +82,7 @@ class Jobs:
             space = Ref("Namespace", "", one["metadata"]["namespace"])
             if await self._cluster.get(space) is None:
                 await self._cluster.look(space)
+        await self._cluster.find("Pod", marks, fresh=True)  # they tell how long it ran
 
     async def left(self, ref: Ref, uid: str) -> list[Manifest]:
         """Jobs of an experiment of that name that is no more; `uid` is of the one that is there, empty for none."""
