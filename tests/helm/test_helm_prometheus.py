@@ -270,7 +270,7 @@ def test_promtool_finds_the_metrics_well_formed(watched: Watched, job: str) -> N
 def test_prometheus_evaluates_the_alerts(watched: Watched) -> None:
     groups = watched.client.get("/api/v1/rules").json()["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
-    assert len(rules) == 8
+    assert len(rules) == 9
     assert {rule["health"] for rule in rules} == {"ok"}
     for rule in rules:
         assert series_of(rule["query"]) <= watched.names, rule["name"]
