@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 from aar_agent import explore
@@ -18,6 +17,7 @@ from aar_agent.researchers import random as random_researcher
 from aar_agent.researchers import search
 from aar_api import labels
 from aar_api.wire import LeaderboardRow
+from agent.claudeworld import until
 from agent.smallhub import SmallHub, serving
 
 LOG = logging.getLogger("test")
@@ -209,19 +209,12 @@ def process(url, folder, **env):
     )
 
 
-def until(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.01)
-
-
 def test_killed_again_and_again_it_submits_nothing_twice(tmp_path):
     hub = SmallHub(limit=8, polls_to_end=0)
     with serving(hub) as url:
         for target in (1, 3, 5):
             one = process(url, tmp_path)
-            until(lambda target=target: len(hub.views) >= target)
+            until(lambda target=target: len(hub.views) >= target, 120)
             one.kill()
             one.communicate()
         last = process(url, tmp_path)
@@ -238,7 +231,7 @@ def test_sigterm_ends_the_process_without_saying_it_is_done(tmp_path):
     hub = SmallHub(limit=5, polls_to_end=10**9)
     with serving(hub) as url:
         one = process(url, tmp_path)
-        until(lambda: hub.polls)
+        until(lambda: hub.polls, 120)
         one.send_signal(signal.SIGTERM)
         _, log = one.communicate(timeout=120)
     assert one.returncode == EXIT_STOPPED, log

@@ -13,7 +13,7 @@ from aar_operator.plan.model import CampaignSeen
 from aar_operator.reconcile import Reconciler
 from aar_operator.reconcile.orphans import SWEEP_SECONDS, settle_orphans
 from kube import world
-from kube.behind import behind
+from kube.behind import begun, behind
 from kube.hubdouble import Hubs
 from kube.inside import Inside
 from kube.plane import Plane
@@ -27,12 +27,6 @@ def lasts(*names: str) -> Callable[[dict], int | None]:
     return lambda pod: (
         None if pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] in ("researcher", *names) else 0
     )
-
-
-def begun(api: Api, inside: Inside, space: str) -> dict:
-    found = api.create(world.campaign(space)).json()
-    assert inside.live(lambda: phase(api.get("ResearchCampaign", space, "c")) == "Researching", 120)
-    return found
 
 
 def forged(space: str, found: dict, name: str, uid: str | None) -> dict:

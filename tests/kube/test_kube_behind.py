@@ -19,7 +19,7 @@ from aar_operator.metrics import Metrics
 from aar_operator.reconcile import Reconciler
 from aar_operator.reconcile.jobs import Jobs
 from kube import world
-from kube.behind import behind, heard
+from kube.behind import begun, behind, heard
 from kube.hubdouble import Hubs
 from kube.inside import Inside
 from kube.plane import Plane
@@ -41,12 +41,6 @@ def inside(plane: Plane, hubs: Hubs, kubelet: Kubelet, space: str) -> Inside:
 
 def status(api: Api, space: str) -> dict:
     return (api.get(CAMPAIGN, space, "c") or {}).get("status", {})
-
-
-def begun(api: Api, inside: Inside, space: str, **spec: object) -> dict:
-    found = api.create(world.campaign(space, **spec)).json()
-    assert inside.live(lambda: phase(api.get(CAMPAIGN, space, "c")) == "Researching", 120)
-    return found
 
 
 def runs(api: Api, inside: Inside, space: str) -> None:
